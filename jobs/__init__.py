@@ -1,0 +1,1 @@
+"""The Flink jobs, and the composition of stages that they share with the local runner."""

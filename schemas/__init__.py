@@ -1,0 +1,1 @@
+"""The contracts: one value per table, and the configuration."""

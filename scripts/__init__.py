@@ -1,0 +1,1 @@
+"""Small tools, importable from a notebook."""

@@ -1,0 +1,31 @@
+"""Bars of one symbol as columns."""
+
+from typing import NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+Floats = npt.NDArray[np.float64]
+Ints = npt.NDArray[np.int64]
+Bools = npt.NDArray[np.bool_]
+
+
+class Bars(NamedTuple):
+    """Valid bars of one symbol: strictly ascending `ts` (UTC ms of the open), float64 columns."""
+
+    ts: Ints
+    open: Floats
+    high: Floats
+    low: Floats
+    close: Floats
+    volume: Floats
+
+
+def concat(pieces: list[Bars]) -> Bars:
+    """The pieces one after another."""
+    return Bars(*(np.concatenate(columns) for columns in zip(*pieces, strict=True)))
+
+
+def cut(bars: Bars, start: int, stop: int) -> Bars:
+    """Rows [start, stop) as views."""
+    return Bars(*(column[start:stop] for column in bars))
