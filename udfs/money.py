@@ -93,6 +93,3 @@ def plain_text(amount: int) -> str:
 def hint_fraction(hint: float) -> Fraction:
     """A float factor (size_hint) as the exact fraction that its shortest repr shows."""
     return Fraction(finite_decimal(float(hint)))
-
-
-
