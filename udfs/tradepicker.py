@@ -1,0 +1,276 @@
+"""The gate: which signals of an account become orders, and why the others do not.
+
+Key: account. State: per (strategy, symbol) the net quantity as position changes report it, the
+reservation, the entries since flat, the notional committed, and the orders that are out.
+`decide` takes a signal; `apply_change` and `apply_end` take what became of orders. All three give
+a new state and never touch the old one.
+"""
+
+from typing import NamedTuple
+
+from udfs import ids, sizing
+from udfs.money import round_half_even
+from udfs.plan import NO_CAP, AccountPlan, GatePlan, SymbolPlan
+from udfs.rows import BUY, Code, Decision, OrderEnd, PositionChange, Signal
+
+STATE_VERSION = 1
+
+
+class OpenOrder(NamedTuple):
+    """An order that is out. `price` is the rounded close that sized it, `closing` reduces."""
+
+    order_id: str
+    action: int
+    closing: bool
+    qty: int
+    qty_left: int
+    price: int
+
+
+class GateKey(NamedTuple):
+    """The gate's memory of one (strategy, symbol).
+
+    A reservation holds for event times below `reserved_until`. `held` is the wide notional of
+    BUYs that were filled and not yet reduced; what orders are out for comes on top.
+    `early` keeps position changes that came before their turn.
+    """
+
+    net_qty: int = 0
+    reserved_until: int | None = None
+    entries: int = 0
+    held: int = 0
+    seq: int = 0
+    orders: tuple[OpenOrder, ...] = ()
+    early: tuple[PositionChange, ...] = ()
+
+
+EMPTY = GateKey()
+GateState = dict[tuple[str, str], GateKey]
+
+
+class GateParams(NamedTuple):
+    """What the gate of one account must know."""
+
+    account: AccountPlan
+    gate: GatePlan
+    symbols: dict[str, SymbolPlan]
+
+
+class Counts(NamedTuple):
+    """Symbols open, reserved, and open or reserved, before a decision."""
+
+    open: int
+    reserved: int
+    taken: int
+    has_symbol: bool
+    is_open: bool
+
+
+def decide(
+    state: GateState, signal: Signal, params: GateParams
+) -> tuple[GateState, Decision, OpenOrder | None]:
+    """The decision on a signal, and the order where it is accepted."""
+    key = state.get((signal.strategy_id, signal.symbol), EMPTY)
+    counts = count_symbols(state, signal.symbol, signal.ts)
+    price = sizing.rounded_close(signal.close, params.symbols[signal.symbol])
+    if signal.action == BUY:
+        code, qty, closing = _check_buy(state, key, signal, counts, price, params)
+    else:
+        code, qty, closing = _check_sell(key, signal, counts, price, params)
+    accepted = code is Code.OK
+    order = None
+    if accepted and qty is not None:
+        order_id = ids.order_id(params.account.account_id, signal.signal_id)
+        order = OpenOrder(order_id, signal.action, closing, qty, qty, price)
+        key = _with_order(key, order, signal.ts, params.gate)
+        state = {**state, (signal.strategy_id, signal.symbol): key}
+    capped = params.account.max_open_positions != NO_CAP
+    decision = Decision(
+        account_id=params.account.account_id,
+        signal_id=signal.signal_id,
+        strategy_id=signal.strategy_id,
+        symbol=signal.symbol,
+        action=signal.action,
+        qty=qty,
+        ts=signal.ts,
+        code=code,
+        order_id=order.order_id if order else None,
+        open_symbols=counts.open if capped else None,
+        reserved_symbols=counts.reserved if capped else None,
+        detail="" if accepted else explain(code, counts, params),
+    )
+    return state, decision, order
+
+
+def count_symbols(state: GateState, symbol: str, ts: int) -> Counts:
+    """How many symbols are open and reserved at `ts`, and whether `symbol` is among them."""
+    opened = {name for (_, name), key in state.items() if key.net_qty}
+    reserved = {
+        name
+        for (_, name), key in state.items()
+        if key.reserved_until is not None and ts < key.reserved_until
+    }
+    taken = opened | reserved
+    return Counts(len(opened), len(reserved), len(taken), symbol in taken, symbol in opened)
+
+
+def _check_buy(
+    state: GateState,
+    key: GateKey,
+    signal: Signal,
+    counts: Counts,
+    price: int,
+    params: GateParams,
+) -> tuple[Code, int | None, bool]:
+    """Code, quantity where computed, and whether the order would close a position."""
+    if key.net_qty < 0:
+        qty = -key.net_qty - pending(key)
+        return (Code.OK if qty > 0 else Code.BUY_ALREADY_PENDING), max(qty, 0), True
+    qty_sized = sizing.order_qty(signal, price, params.account, params.symbols[signal.symbol])
+    if not qty_sized:
+        return Code.QTY_BELOW_STEP, qty_sized, False
+    if params.gate.max_entries and key.entries >= params.gate.max_entries:
+        return Code.ENTRY_LIMIT_EXCEEDED, qty_sized, False
+    cap = params.account.max_open_positions
+    if cap != NO_CAP and not counts.has_symbol and counts.taken >= cap:
+        return Code.OPEN_LIMIT_EXCEEDED, qty_sized, False
+    budget = params.account.max_notional
+    if budget is not None:
+        committed_total = sum(committed(other) for other in state.values())
+        if committed_total + qty_sized * price > budget * sizing.UNIT:
+            return Code.BUDGET_EXCEEDED, qty_sized, False
+    return Code.OK, qty_sized, False
+
+
+def _check_sell(
+    key: GateKey, signal: Signal, counts: Counts, price: int, params: GateParams
+) -> tuple[Code, int | None, bool]:
+    """Code, quantity where computed, and whether the order would close a position."""
+    if params.gate.sell_requires_long:
+        if key.net_qty <= 0:
+            return Code.NO_OPEN_POSITION, None, True
+    elif not counts.is_open:
+        return Code.NO_OPEN_POSITION, None, True
+    if key.net_qty > 0:
+        qty = key.net_qty - pending(key)
+        return (Code.OK if qty > 0 else Code.SELL_ALREADY_PENDING), max(qty, 0), True
+    qty_sized = sizing.order_qty(signal, price, params.account, params.symbols[signal.symbol])
+    return (Code.OK if qty_sized else Code.QTY_BELOW_STEP), qty_sized, False
+
+
+def _with_order(key: GateKey, order: OpenOrder, ts: int, gate: GatePlan) -> GateKey:
+    """The key once the order is out: every BUY reserves, every opening BUY is an entry."""
+    buys = order.action == BUY
+    reserves = buys and gate.reserve_on_open
+    return key._replace(
+        orders=(*key.orders, order),
+        reserved_until=ts + gate.reservation_ttl_ms if reserves else key.reserved_until,
+        entries=key.entries + (1 if buys and not order.closing else 0),
+    )
+
+
+def pending(key: GateKey) -> int:
+    """The quantity that closing orders are out for."""
+    return sum(order.qty_left for order in key.orders if order.closing)
+
+
+def outstanding(key: GateKey) -> int:
+    """The wide notional that opening BUYs are out for."""
+    return sum(o.qty_left * o.price for o in key.orders if o.action == BUY and not o.closing)
+
+
+def committed(key: GateKey) -> int:
+    """The wide notional of the key's accepted BUYs, filled or out, less what was reduced."""
+    return key.held + outstanding(key)
+
+
+def apply_change(
+    state: GateState, change: PositionChange, params: GateParams
+) -> tuple[GateState, int]:
+    """The state after a position change, and how many times it went over the cap (0 or 1).
+
+    Changes apply once each in the order of their `seq`: a repeated one changes nothing, an early
+    one waits for those before it.
+    """
+    name = (change.strategy_id, change.symbol)
+    key = state.get(name, EMPTY)
+    if change.seq <= key.seq or any(other.seq == change.seq for other in key.early):
+        return state, 0
+    waiting = sorted((*key.early, change), key=lambda other: other.seq)
+    over_cap = 0
+    while waiting and waiting[0].seq == key.seq + 1:
+        was_open = any(k.net_qty and n[1] == change.symbol for n, k in state.items())
+        key = _after_change(key, waiting.pop(0))
+        state = {**state, name: key}
+        cap = params.account.max_open_positions
+        if cap != NO_CAP and not was_open and key.net_qty:
+            over_cap += len({n[1] for n, k in state.items() if k.net_qty}) > cap
+    state = {**state, name: key._replace(early=tuple(waiting))}
+    return state, over_cap
+
+
+def _after_change(key: GateKey, change: PositionChange) -> GateKey:
+    """The key with one more fill: the reservation, the order, the entries and the notional."""
+    orders: list[OpenOrder] = []
+    held = key.held
+    for order in key.orders:
+        if order.order_id == change.order_id:
+            filled = min(order.qty_left, change.qty)
+            if order.action == BUY and not order.closing:
+                held += filled * order.price
+            order = order._replace(qty_left=order.qty_left - filled)
+        if order.qty_left:
+            orders.append(order)
+    before, after = change.net_before, change.net_after
+    if before and abs(after) < abs(before) or before * after < 0:
+        reduced = abs(before) if before * after <= 0 else abs(before) - abs(after)
+        held -= held if reduced == abs(before) else round_half_even(held * reduced, abs(before))
+    entries = key.entries
+    if after == 0 or before * after < 0:
+        entries = sum(1 for order in orders if order.action == BUY and not order.closing)
+    raised = after > before
+    return key._replace(
+        net_qty=after,
+        seq=change.seq,
+        orders=tuple(orders),
+        held=held,
+        entries=entries,
+        reserved_until=None if raised else key.reserved_until,
+    )
+
+
+def apply_end(state: GateState, end: OrderEnd) -> GateState:
+    """The state once an order will fill no further: what it was out for is free again."""
+    name = (end.strategy_id, end.symbol)
+    key = state.get(name, EMPTY)
+    ended = [order for order in key.orders if order.order_id == end.order_id]
+    if not ended:
+        return state
+    order = ended[0]
+    unfilled = order.qty_left == order.qty
+    opened = order.action == BUY and not order.closing
+    key = key._replace(
+        orders=tuple(other for other in key.orders if other is not order),
+        reserved_until=None if unfilled and order.action == BUY else key.reserved_until,
+        entries=key.entries - (1 if unfilled and opened else 0),
+    )
+    return {**state, name: key}
+
+
+def explain(code: Code, counts: Counts, params: GateParams) -> str:
+    """One sentence for a person who asks why a signal was refused."""
+    account = params.account
+    if code is Code.OPEN_LIMIT_EXCEEDED:
+        return f"{counts.taken} symbols open or reserved, {account.max_open_positions} allowed"
+    if code is Code.ENTRY_LIMIT_EXCEEDED:
+        return f"{params.gate.max_entries} entries since flat are allowed"
+    return _DETAILS.get(code, "")
+
+
+_DETAILS = {
+    Code.NO_OPEN_POSITION: "no position to sell",
+    Code.QTY_BELOW_STEP: "the sized quantity is below one qty_step",
+    Code.BUDGET_EXCEEDED: "limits.maxNotional would be exceeded",
+    Code.SELL_ALREADY_PENDING: "the whole position is being sold already",
+    Code.BUY_ALREADY_PENDING: "the whole short is being covered already",
+}
