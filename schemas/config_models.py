@@ -1,0 +1,261 @@
+"""The configuration as a value: one model per group of keys, every default in its place.
+
+Decimals are held in units of 10^-18 (udfs/money.py) and times in epoch milliseconds; both are
+written as text again. What one model alone can't see is checked in schemas/config_checks.py.
+"""
+
+from typing import Any, Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+from schemas.config_values import (
+    Addresses,
+    Amount,
+    AmountFromZero,
+    Count,
+    Days,
+    FolderName,
+    Paths,
+    Positive,
+    PositiveAmount,
+    PositiveSpan,
+    Seconds,
+    Span,
+    Text,
+    Time,
+    Timeframe,
+    Zone,
+)
+from udfs.money import DECIMALS, UNIT, plain_text
+
+BPS_OF_ONE = 10_000 * UNIT
+
+
+class Group(BaseModel):
+    """Keys that stand together: unknown ones refused, nothing coerced, immutable."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+
+
+class RunConfig(Group):
+    """The run's name and the span of its bars' open times: start inclusive, end exclusive."""
+
+    id: FolderName = "demo"
+    start: Time | None = None
+    end: Time | None = None
+    warmup: Span = "0"
+
+    @model_validator(mode="after")
+    def _start_before_end(self) -> Self:
+        if self.start is not None and self.end is not None and self.start >= self.end:
+            raise ValueError("start is not before end; end is exclusive and must lie after start")
+        return self
+
+
+class PricesConfig(Group):
+    """Where bars come from, and the length of a base bar."""
+
+    files: Paths = ("data/sample/*.parquet",)
+    timeframe: Timeframe = "1m"
+
+
+class SymbolConfig(Group):
+    """A symbol's venue rules; `quote` None: the last three letters of the symbol."""
+
+    price_tick: PositiveAmount = UNIT // 10**8
+    qty_step: PositiveAmount = UNIT // 10**8
+    quote: Text | None = None
+
+    @model_validator(mode="after")
+    def _products_stay_exact(self) -> Self:
+        together = _decimals(self.price_tick) + _decimals(self.qty_step)
+        if together > DECIMALS:
+            raise ValueError(
+                f"price_tick {plain_text(self.price_tick)} and qty_step "
+                f"{plain_text(self.qty_step)} have {together} decimals together; at most "
+                f"{DECIMALS} keep money exact"
+            )
+        return self
+
+
+class StrategyConfig(Group):
+    """One strategy, or a family of them by `grid` or `sets`. Exactly one of the three is given.
+
+    `timeframe` None: the base's. `symbols` None: all of them.
+    """
+
+    id: Text
+    kind: Text
+    timeframe: Timeframe | None = None
+    symbols: list[Text] | None = None
+    params: dict[str, Any] | None = None
+    grid: dict[str, list[Any]] | None = None
+    sets: list[dict[str, Any]] | None = None
+
+    @model_validator(mode="after")
+    def _one_source_of_parameters(self) -> Self:
+        given = [name for name in ("params", "grid", "sets") if getattr(self, name) is not None]
+        if len(given) != 1:
+            found = " and ".join(given) or "none of them"
+            raise ValueError(f"give exactly one of params, grid and sets; found {found}")
+        return self
+
+
+class SizingConfig(Group):
+    """How large a BUY is: a fixed quantity, or an amount of the quote currency."""
+
+    fixed_qty: PositiveAmount | None = None
+    notional: PositiveAmount | None = None
+
+    @model_validator(mode="after")
+    def _one_way(self) -> Self:
+        if (self.fixed_qty is None) == (self.notional is None):
+            raise ValueError(
+                'give exactly one of fixed_qty and notional, such as {notional: "10000"}'
+            )
+        return self
+
+
+class LimitsConfig(Group):
+    """An account's own limits. A cap that is given as null means no cap."""
+
+    max_open_positions: Count | None = Field(default=None, alias="maxOpenPositions")
+    max_notional: AmountFromZero | None = Field(default=None, alias="maxNotional")
+
+    @property
+    def has_own_cap(self) -> bool:
+        """Whether the account says anything about its cap, null included."""
+        return "max_open_positions" in self.model_fields_set
+
+
+class AccountConfig(Group):
+    """An account: what it follows, how it sizes, its limits, and the costs of its paper broker."""
+
+    id: Text
+    start_capital: AmountFromZero = 100_000 * UNIT
+    strategies: list[Text]
+    sizing: SizingConfig
+    weights: dict[str, AmountFromZero] = {}
+    limits: LimitsConfig = LimitsConfig()
+    fee_bps: Amount = 0
+    slippage_bps: Amount = 0
+    broker: Literal["paper", "external"] = "paper"
+    shadow: bool = False
+
+    @model_validator(mode="after")
+    def _slippage_leaves_a_price(self) -> Self:
+        if not -BPS_OF_ONE < self.slippage_bps < BPS_OF_ONE:
+            raise ValueError(
+                f"slippage_bps {plain_text(self.slippage_bps)} leaves no price; it must lie "
+                "between -10000 and 10000"
+            )
+        return self
+
+
+class EngineConfig(Group):
+    """What the trading engine writes."""
+
+    outputs: Literal["matches-only", "full"] = "matches-only"
+
+
+class TradePickerConfig(Group):
+    """The gate's settings. `maxOpenPositions` null: no cap; `maxEntries` 0: no limit."""
+
+    max_open_positions: Count | None = Field(default=3, alias="maxOpenPositions")
+    max_entries: Count = Field(default=0, alias="maxEntries")
+    sell_requires_long: bool = Field(default=True, alias="sellRequiresLong")
+    reserve_on_open: bool = Field(default=True, alias="reserveOnOpen")
+    reservation_ttl_ms: Count = Field(default=300_000, alias="reservationTtlMs")
+
+
+class DedupeConfig(Group):
+    """For how many days of event time the engine knows a fill again."""
+
+    ttl_days: Days = Field(default=7, alias="ttlDays")
+
+
+class PatienceConfig(Group):
+    """How long a stage waits for one that is late, in seconds of wall clock."""
+
+    lateness_sec: Seconds = Field(default=5, alias="latenessSec")
+
+
+class MonitorPatienceConfig(PatienceConfig):
+    """The monitor's patience: shorter, since it only watches."""
+
+    lateness_sec: Seconds = Field(default=2, alias="latenessSec")
+
+
+class WatermarksConfig(Group):
+    """The patience of every stage."""
+
+    indicators: PatienceConfig = PatienceConfig()
+    strategies: PatienceConfig = PatienceConfig()
+    tradepicker: PatienceConfig = PatienceConfig()
+    broker: PatienceConfig = PatienceConfig()
+    engine: PatienceConfig = PatienceConfig()
+    monitor: MonitorPatienceConfig = MonitorPatienceConfig()
+
+
+class IndicatorsConfig(Group):
+    """When a live window counts as final, in ms of wall clock after its close."""
+
+    final_after_ms: Count = Field(default=5_000, alias="finalAfterMs")
+
+
+class MonitoringConfig(Group):
+    """Where figures of operation go."""
+
+    export: Literal["metrics", "fluss", "both"] = "metrics"
+
+
+class StoreConfig(Group):
+    """Where tables live. `retentionDays` None: the store's own default."""
+
+    kind: Literal["files", "fluss", "kafka"] = "files"
+    addresses: Addresses | None = None
+    database: Text | None = None
+    retention_days: Days | None = Field(default=None, alias="retentionDays")
+
+
+class FreshnessConfig(Group):
+    """How often a feed commits its position; bars older than this are warned of."""
+
+    price: PositiveSpan = "5s"
+
+
+class FlussConfig(Group):
+    """What only the Fluss store reads."""
+
+    freshness: FreshnessConfig = FreshnessConfig()
+
+
+class ReportConfig(Group):
+    """The zone whose local dates are days, and the days of a year that Sharpe counts."""
+
+    zone: Zone = "Europe/Oslo"
+    periods: Positive = 365
+
+
+class Config(Group):
+    """A whole configuration. Build it with schemas.config, which also checks it as a whole."""
+
+    run: RunConfig = RunConfig()
+    prices: PricesConfig = PricesConfig()
+    symbols: dict[Text, SymbolConfig]
+    strategies: list[StrategyConfig]
+    accounts: list[AccountConfig]
+    engine: EngineConfig = EngineConfig()
+    tradepicker: TradePickerConfig = TradePickerConfig()
+    dedupe: DedupeConfig = DedupeConfig()
+    wm: WatermarksConfig = WatermarksConfig()
+    indicators: IndicatorsConfig = IndicatorsConfig()
+    monitoring: MonitoringConfig = MonitoringConfig()
+    store: StoreConfig = StoreConfig()
+    fluss: FlussConfig = FlussConfig()
+    report: ReportConfig = ReportConfig()
+
+
+def _decimals(amount: int) -> int:
+    """How many decimals an amount in units shows: 0.01 has two, 100 has none."""
+    return len(plain_text(amount).partition(".")[2])
