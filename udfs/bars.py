@@ -21,11 +21,13 @@ class Bars(NamedTuple):
     volume: Floats
 
 
-def concat(pieces: list[Bars]) -> Bars:
-    """The pieces one after another."""
-    return Bars(*(np.concatenate(columns) for columns in zip(*pieces, strict=True)))
-
-
 def cut(bars: Bars, start: int, stop: int) -> Bars:
     """Rows [start, stop) as views."""
-    return Bars(*(column[start:stop] for column in bars))
+    return Bars(
+        bars.ts[start:stop],
+        bars.open[start:stop],
+        bars.high[start:stop],
+        bars.low[start:stop],
+        bars.close[start:stop],
+        bars.volume[start:stop],
+    )

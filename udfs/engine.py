@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 from udfs.errors import InvariantError
 from udfs.lots import Lot, book
-from udfs.money import UNIT, round_half_even
+from udfs.money import round_half_even
 from udfs.rows import Fill, Match, PositionChange
 
 STATE_VERSION = 1
@@ -31,6 +31,7 @@ class EngineState(NamedTuple):
     fees: int = 0
     other_fees: Amounts = ()
     matches: int = 0
+    matched_ts: int = 0
     updated_ts: int = 0
 
 
@@ -105,6 +106,7 @@ def apply(state: EngineState, fill: Fill, quote: str) -> tuple[EngineState, Book
         fees=state.fees + sum(match.fees for match in matches),
         other_fees=others,
         matches=state.matches + len(matches),
+        matched_ts=fill.ts if matches else state.matched_ts,
         updated_ts=fill.ts,
     )
     return after, Booked(change, tuple(matches), tuple(ended))
@@ -140,6 +142,3 @@ def add_amounts(left: Amounts, right: Amounts) -> Amounts:
     for currency, amount in right:
         total[currency] = total.get(currency, 0) + amount
     return tuple(sorted(total.items()))
-
-
-__all__ = ["EMPTY", "UNIT", "Booked", "EngineState", "Rollup", "Verdict", "apply", "verdict"]

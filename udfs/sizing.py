@@ -4,8 +4,6 @@ from udfs.money import UNIT, hint_fraction, price_units
 from udfs.plan import AccountPlan, SymbolPlan
 from udfs.rows import Signal
 
-__all__ = ["UNIT", "order_qty", "rounded_close"]
-
 
 def rounded_close(close: float, symbol: SymbolPlan) -> int:
     """A bar's close as a multiple of the symbol's tick, half to even, in units."""
@@ -26,5 +24,5 @@ def order_qty(signal: Signal, price: int, account: AccountPlan, symbol: SymbolPl
         numerator, denominator = account.fixed_qty * weight, UNIT * symbol.qty_step
     else:
         numerator, denominator = (account.notional or 0) * weight, price * symbol.qty_step
-    steps = (numerator * hint.numerator) // (denominator * hint.denominator)
+    steps: int = (numerator * hint.numerator) // (denominator * hint.denominator)
     return steps * symbol.qty_step

@@ -9,7 +9,7 @@ a new state and never touch the old one.
 from typing import NamedTuple
 
 from udfs import ids, sizing
-from udfs.money import round_half_even
+from udfs.money import UNIT, round_half_even
 from udfs.plan import NO_CAP, AccountPlan, GatePlan, SymbolPlan
 from udfs.rows import BUY, Code, Decision, OrderEnd, PositionChange, Signal
 
@@ -137,7 +137,7 @@ def _check_buy(
     budget = params.account.max_notional
     if budget is not None:
         committed_total = sum(committed(other) for other in state.values())
-        if committed_total + qty_sized * price > budget * sizing.UNIT:
+        if committed_total + qty_sized * price > budget * UNIT:
             return Code.BUDGET_EXCEEDED, qty_sized, False
     return Code.OK, qty_sized, False
 
@@ -222,7 +222,7 @@ def _after_change(key: GateKey, change: PositionChange) -> GateKey:
         if order.qty_left:
             orders.append(order)
     before, after = change.net_before, change.net_after
-    if before and abs(after) < abs(before) or before * after < 0:
+    if (before and abs(after) < abs(before)) or before * after < 0:
         reduced = abs(before) if before * after <= 0 else abs(before) - abs(after)
         held -= held if reduced == abs(before) else round_half_even(held * reduced, abs(before))
     entries = key.entries

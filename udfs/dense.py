@@ -1,0 +1,259 @@
+"""The dense stage of one symbol: base bars → features → strategies → signals, in columns.
+
+One kernel with carried state: `initial_state`, then `advance` with every piece of bars, then
+`finish`. Values do not depend on how the bars are cut into pieces.
+"""
+
+from typing import NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from udfs import features as feature_kernels
+from udfs.bars import Bars, Floats, Ints
+from udfs.plan import RunPlan, StrategyPlan
+from udfs.resample import ResampleState, resample
+from udfs.resample import initial_state as initial_window
+from udfs.strategies import KINDS
+from udfs.timeframes import timeframe_ms
+
+Actions = npt.NDArray[np.int8]
+Indices = npt.NDArray[np.int32]
+OHLCV = ("open", "high", "low", "close", "volume")
+NO_NEXT = -1
+
+
+class Frame(NamedTuple):
+    """What one timeframe of a symbol computes.
+
+    `features` are its own names, `borrowed` the names (`15m:ema_50`) that its strategies take
+    from other timeframes, `strategies` (index in the plan, plan) those anchored here.
+    """
+
+    timeframe: str
+    length_ms: int
+    features: tuple[str, ...]
+    borrowed: tuple[str, ...]
+    strategies: tuple[tuple[int, StrategyPlan], ...]
+
+
+class SymbolFrames(NamedTuple):
+    """All timeframes in use for a symbol, shortest first."""
+
+    base_ms: int
+    start_ts: int | None
+    frames: tuple[Frame, ...]
+
+
+class FrameState(NamedTuple):
+    """Carried by one timeframe: its window, its kernels, and its last row of all columns."""
+
+    window: ResampleState
+    kernels: tuple[npt.NDArray[np.generic], ...]
+    last_close_ts: int
+    last: dict[str, float]
+
+
+class Signals(NamedTuple):
+    """Signals of one symbol as columns of equal length n.
+
+    strategy int32 (index in the plan), ts int64 (the anchor bar's close), action int8 (+1 BUY,
+    -1 SELL), close float64, next_ts int64 (open of the symbol's next base bar, -1 where the input
+    has none) and next_close float64.
+    """
+
+    strategy: Indices
+    ts: Ints
+    action: Actions
+    close: Floats
+    next_ts: Ints
+    next_close: Floats
+
+
+class IndicatorRows(NamedTuple):
+    """Final rows of one timeframe: ts is the close time, columns by feature name, NaN for null."""
+
+    timeframe: str
+    ts: Ints
+    columns: dict[str, Floats]
+
+
+class DenseState(NamedTuple):
+    """Everything that the dense stage carries from piece to piece for one symbol."""
+
+    frames: tuple[FrameState, ...]
+    waiting: Signals
+
+
+def symbol_frames(plan: RunPlan, symbol: str) -> SymbolFrames:
+    """What must be computed for a symbol: only the timeframes and features that are asked for."""
+    own: dict[str, set[str]] = {}
+    borrowed: dict[str, set[str]] = {}
+    anchored: dict[str, list[tuple[int, StrategyPlan]]] = {}
+    for index, strategy in enumerate(plan.strategies):
+        if symbol not in strategy.symbols:
+            continue
+        anchor = strategy.timeframe
+        anchored.setdefault(anchor, []).append((index, strategy))
+        own.setdefault(anchor, set())
+        for name in KINDS[strategy.kind].features(strategy.params):
+            timeframe, _, feature = name.rpartition(":")
+            own.setdefault(timeframe or anchor, set()).add(feature)
+            if timeframe:
+                borrowed.setdefault(anchor, set()).add(name)
+    frames = [
+        Frame(
+            timeframe=timeframe,
+            length_ms=timeframe_ms(timeframe),
+            features=tuple(sorted(names - set(OHLCV))),
+            borrowed=tuple(sorted(borrowed.get(timeframe, ()))),
+            strategies=tuple(anchored.get(timeframe, ())),
+        )
+        for timeframe, names in own.items()
+    ]
+    frames.sort(key=lambda frame: frame.length_ms)
+    return SymbolFrames(plan.base_ms, plan.start_ts, tuple(frames))
+
+
+def initial_state(symbol: SymbolFrames) -> DenseState:
+    """Before the first bar."""
+    frames = tuple(
+        FrameState(
+            window=initial_window(),
+            kernels=feature_kernels.initial_state(feature_kernels.feature_set(frame.features)),
+            last_close_ts=NO_NEXT,
+            last={},
+        )
+        for frame in symbol.frames
+    )
+    return DenseState(frames, no_signals())
+
+
+def no_signals() -> Signals:
+    """Columns of length 0."""
+    return Signals(
+        strategy=np.empty(0, dtype=np.int32),
+        ts=np.empty(0, dtype=np.int64),
+        action=np.empty(0, dtype=np.int8),
+        close=np.empty(0, dtype=np.float64),
+        next_ts=np.empty(0, dtype=np.int64),
+        next_close=np.empty(0, dtype=np.float64),
+    )
+
+
+def advance(
+    state: DenseState, bars: Bars, symbol: SymbolFrames
+) -> tuple[DenseState, Signals, list[IndicatorRows]]:
+    """The state after these base bars, the signals whose next bar is known, the final rows."""
+    if not len(bars.ts):
+        return state, no_signals(), []
+    windows: list[ResampleState] = []
+    kernels: list[tuple[npt.NDArray[np.generic], ...]] = []
+    rows: list[IndicatorRows] = []
+    for frame, carried in zip(symbol.frames, state.frames, strict=True):
+        window, final = carried.window, bars
+        if frame.length_ms != symbol.base_ms:
+            window, final = resample(window, bars, symbol.base_ms, frame.length_ms)
+        names = feature_kernels.feature_set(frame.features)
+        kernel, columns = feature_kernels.compute(carried.kernels, final, names)
+        columns.update({name: getattr(final, name) for name in OHLCV})
+        windows.append(window)
+        kernels.append(kernel)
+        rows.append(IndicatorRows(frame.timeframe, final.ts + frame.length_ms, columns))
+    signals = [state.waiting]
+    frames: list[FrameState] = []
+    for i, (frame, carried) in enumerate(zip(symbol.frames, state.frames, strict=True)):
+        columns = dict(rows[i].columns)
+        columns.update(_borrow(frame, rows[i].ts, symbol, state, rows))
+        last, close_ts = carried.last, carried.last_close_ts
+        if len(rows[i].ts):
+            signals.extend(_decide(frame, rows[i].ts, columns, carried.last, symbol.start_ts))
+            last = {name: float(column[-1]) for name, column in columns.items()}
+            close_ts = int(rows[i].ts[-1])
+        frames.append(FrameState(windows[i], kernels[i], close_ts, last))
+    ready, waiting = _attach_next(_concat(signals), bars)
+    return DenseState(tuple(frames), waiting), ready, rows
+
+
+def finish(state: DenseState) -> Signals:
+    """The signals that never got a next bar."""
+    return state.waiting
+
+
+def _borrow(
+    frame: Frame,
+    close_ts: Ints,
+    symbol: SymbolFrames,
+    state: DenseState,
+    rows: list[IndicatorRows],
+) -> dict[str, Floats]:
+    """Columns of other timeframes as known at each of these closes: the last bar with end <= t."""
+    columns: dict[str, Floats] = {}
+    for name in frame.borrowed:
+        timeframe, _, feature = name.rpartition(":")
+        lengths = [other.length_ms for other in symbol.frames]
+        source = lengths.index(timeframe_ms(timeframe))
+        carried = state.frames[source]
+        ends = np.concatenate(([carried.last_close_ts], rows[source].ts))
+        values = np.concatenate(
+            ([carried.last.get(feature, np.nan)], rows[source].columns[feature])
+        )
+        columns[name] = values[np.searchsorted(ends, close_ts, side="right") - 1]
+    return columns
+
+
+def _decide(
+    frame: Frame,
+    close_ts: Ints,
+    columns: dict[str, Floats],
+    last: dict[str, float],
+    start_ts: int | None,
+) -> list[Signals]:
+    """Signals of all strategies anchored here, their next bar still unknown."""
+    used = sorted(
+        {n for _, s in frame.strategies for n in KINDS[s.kind].features(s.params)} | {"close"}
+    )
+    with_previous = {
+        name: np.concatenate(([last.get(name, np.nan)], columns[name])) for name in used
+    }
+    found: list[Signals] = []
+    for index, strategy in frame.strategies:
+        answers = KINDS[strategy.kind].signals(with_previous, strategy.params)[1:]
+        at = np.flatnonzero(answers)
+        if start_ts is not None and len(at) and close_ts[at[0]] <= start_ts:
+            at = at[close_ts[at] > start_ts]
+        if len(at):
+            found.append(
+                Signals(
+                    strategy=np.full(len(at), index, dtype=np.int32),
+                    ts=close_ts[at],
+                    action=answers[at],
+                    close=columns["close"][at],
+                    next_ts=np.full(len(at), NO_NEXT, dtype=np.int64),
+                    next_close=np.full(len(at), np.nan),
+                )
+            )
+    return found
+
+
+def _attach_next(signals: Signals, bars: Bars) -> tuple[Signals, Signals]:
+    """(signals with their next bar in this piece, those whose next bar is still to come)."""
+    at = np.searchsorted(bars.ts, signals.ts, side="left")
+    found = at < len(bars.ts)
+    waiting = _take(signals, ~found)
+    at = at[found]
+    ready = _take(signals, found)._replace(next_ts=bars.ts[at], next_close=bars.close[at])
+    return ready, waiting
+
+
+def _take(signals: Signals, mask: npt.NDArray[np.bool_]) -> Signals:
+    """The rows where `mask` is True."""
+    return Signals(*(column[mask] for column in signals))  # type: ignore[arg-type]
+
+
+def _concat(pieces: list[Signals]) -> Signals:
+    """The pieces one after another."""
+    return Signals(*(np.concatenate(columns) for columns in zip(*pieces, strict=True)))  # type: ignore[arg-type]
+
+
+concat_signals = _concat
