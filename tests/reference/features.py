@@ -75,8 +75,10 @@ def from_talib(name: str, bars: Sequence[Bar]) -> np.ndarray[Any, Any]:
         output = ("upper", "middle", "lower").index(words[1])
         return talib.BBANDS(close, int(words[2]), k, k)[output]
     if words[0] == "stoch":
-        periods = {"fastk_period": n[0], "slowk_period": n[1], "slowd_period": n[2]}
-        return talib.STOCH(high, low, close, **periods)[("k", "d").index(words[1])]
+        lines = talib.STOCH(
+            high, low, close, fastk_period=n[0], slowk_period=n[1], slowd_period=n[2]
+        )
+        return lines[("k", "d").index(words[1])]
     raise ValueError(f"unknown feature {name!r}")
 
 
