@@ -1,0 +1,149 @@
+# Set-up, checks and the example run. `make help` lists the targets.
+
+SHELL := bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+MAKEFLAGS += --no-print-directory
+
+VENV := .venv
+BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip install --quiet --no-deps --disable-pip-version-check --no-input
+PYTEST := $(BIN)/python -m pytest
+# Stamps say what was done already: those of the environment lie in it, so that they go with it.
+RUNTIME := $(VENV)/.stamp-runtime
+EDITABLE := $(VENV)/.stamp-editable
+TESTING := $(VENV)/.stamp-test
+STAMPS := .run/stamps
+WARM := $(STAMPS)/warm
+PREPARED := $(STAMPS)/prepared
+JARS := $(STAMPS)/jars
+
+UDF_SOURCES := $(shell find udfs -name '*.py')
+EXAMPLE_CONFIG := conf/backtest.yaml
+# The last of the example's files to be written: where it is, all are.
+EXAMPLE_BARS := data/example/ECHOUSD.parquet
+
+.PHONY: help setup setup-test jars backtest test test-fast check bench lock clean clean-all
+.PHONY: need-python need-java need-maven need-uv
+
+help:  ## print these targets
+	@sed -nE 's/^([a-z-]+):.*## (.*)/  make \1|\2/p' $(MAKEFILE_LIST) | column -t -s '|'
+
+# ---- set-up ----------------------------------------------------------------------------------
+
+setup: need-java $(EDITABLE) $(WARM) $(PREPARED)  ## build .venv from the lock (first time: 2 minutes, 2 GB)
+
+setup-test: setup $(TESTING)  ## the same with what only tests need
+
+jars: need-java need-maven $(JARS)  ## fetch the connectors of the live stores (80 MB; a backtest needs none)
+
+need-python:
+	@bash scripts/need.sh python > /dev/null
+
+need-java:
+	@bash scripts/need.sh java
+
+need-maven:
+	@bash scripts/need.sh maven
+
+need-uv:
+	@bash scripts/need.sh uv
+
+$(RUNTIME): requirements-build.lock requirements.lock
+	@python=$$(bash scripts/need.sh python); \
+	if ! $(BIN)/python -m pip --version > /dev/null 2>&1; then \
+	  echo "setup: virtual environment in $(VENV) (some 5 s)"; \
+	  $$python -m venv $(VENV); \
+	fi
+	@echo "setup: packages of requirements.lock (first time some 90 s, 1.8 GB)"
+	@$(PIP) --require-hashes -r requirements-build.lock
+	@$(PIP) --require-hashes --no-build-isolation -r requirements.lock
+	@touch $@
+
+$(EDITABLE): $(RUNTIME) pyproject.toml requirements.in
+	@echo "setup: the command $(BIN)/tradeflow"
+	@$(PIP) --no-build-isolation -e .
+	@touch $@
+
+$(TESTING): $(RUNTIME) requirements-test.lock
+	@echo "setup: packages of requirements-test.lock (some 10 s)"
+	@$(PIP) --require-hashes -r requirements-test.lock
+	@touch $@
+
+$(WARM): $(RUNTIME) $(UDF_SOURCES) $(wildcard cli/warm.py)
+	@mkdir -p $(@D)
+	@if [ -f cli/warm.py ]; then \
+	  echo "setup: compiling the kernels (some 30 s)"; \
+	  $(BIN)/python -m cli.warm; \
+	fi
+	@touch $@
+
+$(PREPARED): $(RUNTIME) $(wildcard jobs/runtime.py)
+	@mkdir -p $(@D)
+	@if [ -f jobs/runtime.py ]; then \
+	  echo "setup: Flink's folder and its class archive (some 15 s)"; \
+	  $(BIN)/python -c 'from jobs.runtime import prepare; prepare()'; \
+	fi
+	@touch $@
+
+$(JARS): pom.xml
+	@echo "jars: copying the jars of pom.xml to .run/jars (80 MB)"
+	@rm -rf .run/jars .run/jars.part
+	@mkdir -p $(@D)
+	@mvn --quiet --batch-mode --strict-checksums generate-resources \
+	  -Dstyle.color=never -Djars.folder="$(CURDIR)/.run/jars.part"
+	@mv .run/jars.part .run/jars
+	@touch $@
+
+# ---- the example -----------------------------------------------------------------------------
+
+backtest: setup $(EXAMPLE_BARS)  ## run the example configuration on simulated bars
+	@$(BIN)/tradeflow backtest --config $(EXAMPLE_CONFIG) --overwrite
+
+# Order only: a newer environment is no reason to write the same bars again.
+$(EXAMPLE_BARS): | setup
+	@$(BIN)/tradeflow data simulate --out $(@D)
+
+# ---- checks ----------------------------------------------------------------------------------
+
+test: setup-test check  ## everything: style, types, tests without a JVM, then those with one
+	@echo "test: without a JVM"
+	@$(PYTEST) -m "not flink"
+	@echo "test: with Flink"
+	@$(PYTEST) -m flink
+
+test-fast: setup-test check  ## style, types, and the tests that need no JVM
+	@$(PYTEST) -m "not flink"
+
+check: setup-test  ## style and types only
+	@$(BIN)/ruff check --quiet .
+	@$(BIN)/ruff format --check --quiet . || \
+	  { echo "check: run '$(BIN)/ruff format .' for the files above"; exit 1; }
+	@$(BIN)/mypy --strict udfs schemas
+
+bench: setup-test  ## every benchmark under benchmarks/, one after another
+	@for script in $(sort $(wildcard benchmarks/bench_*.py)); do \
+	  echo "bench: $$script"; $(BIN)/python "$$script"; \
+	done
+
+# ---- upkeep ----------------------------------------------------------------------------------
+
+# Pins stay where they still fit; `make lock UPGRADE=--upgrade` takes the newest.
+UPGRADE ?=
+COMPILE = uv pip compile --quiet --python-version 3.11 --generate-hashes --no-annotate \
+  --no-emit-index-url --custom-compile-command "make lock" $(UPGRADE)
+
+lock: need-uv  ## resolve requirements*.in to the locks again
+	@$(COMPILE) requirements-build.in --output-file requirements-build.lock
+	@$(COMPILE) requirements.in --output-file requirements.lock
+	@$(COMPILE) requirements-test.in --constraints requirements.lock \
+	  $$(sed -nE 's/^([A-Za-z0-9._-]+)==.*/--no-emit-package \1/p' requirements.lock) \
+	  --output-file requirements-test.lock
+
+clean:  ## remove caches and what set-up prepared; keep .venv, data and runs
+	@rm -rf .run build *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	@find . -name __pycache__ -not -path './$(VENV)/*' -prune -exec rm -rf {} +
+
+clean-all: clean  ## the same, and .venv
+	@rm -rf $(VENV)
