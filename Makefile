@@ -79,7 +79,7 @@ $(WARM): $(RUNTIME) $(UDF_SOURCES) $(wildcard cli/warm.py)
 	fi
 	@touch $@
 
-$(PREPARED): $(RUNTIME) $(wildcard jobs/runtime.py)
+$(PREPARED): $(RUNTIME) $(wildcard jobs/runtime.py jobs/jvm.py jobs/training.py)
 	@mkdir -p $(@D)
 	@if [ -f jobs/runtime.py ]; then \
 	  echo "setup: Flink's folder and its class archive (some 15 s)"; \
