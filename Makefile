@@ -32,7 +32,7 @@ help:  ## print these targets
 
 # ---- set-up ----------------------------------------------------------------------------------
 
-setup: need-java $(EDITABLE) $(WARM) $(PREPARED)  ## build .venv from the lock (first time: 2 minutes, 2 GB)
+setup: need-java $(EDITABLE) $(WARM) $(PREPARED)  ## build .venv from the lock (first time: 1-2 minutes, 1.3 GB)
 
 setup-test: setup $(TESTING)  ## the same with what only tests need
 
@@ -56,7 +56,7 @@ $(RUNTIME): requirements-build.lock requirements.lock
 	  echo "setup: virtual environment in $(VENV) (some 5 s)"; \
 	  $$python -m venv $(VENV); \
 	fi
-	@echo "setup: packages of requirements.lock (first time some 90 s, 1.8 GB)"
+	@echo "setup: packages of requirements.lock (first time 45-90 s, 1.3 GB)"
 	@$(PIP) --require-hashes -r requirements-build.lock
 	@$(PIP) --require-hashes --no-build-isolation -r requirements.lock
 	@touch $@
@@ -92,7 +92,7 @@ $(JARS): pom.xml
 	@rm -rf .run/jars .run/jars.part
 	@mkdir -p $(@D)
 	@mvn --quiet --batch-mode --strict-checksums generate-resources \
-	  -Dstyle.color=never -Djars.folder="$(CURDIR)/.run/jars.part"
+	  -Djars.folder="$(CURDIR)/.run/jars.part" 2>&1 | sed 's/\x1b\[[0-9;]*m//g'
 	@mv .run/jars.part .run/jars
 	@touch $@
 

@@ -56,11 +56,11 @@ class SymbolSpec(NamedTuple):
 
 
 EXAMPLE_SYMBOLS = (
-    SymbolSpec("ALFAUSD", 60_000.0, 1, 0.035, 0.75, 40.0, 0.05, 5),
+    SymbolSpec("ALFAUSD", 60_000.0, 2, 0.035, 0.75, 40.0, 0.05, 5),
     SymbolSpec("BRAVOUSD", 3_200.0, 2, 0.042, 0.65, 16.0, 0.6, 4),
-    SymbolSpec("CHARLIEUSD", 0.62, 5, 0.050, 0.45, 12.0, 900.0, 2),
-    SymbolSpec("DELTAUSD", 81.0, 3, 0.048, 0.50, 8.0, 6.0, 3),
-    SymbolSpec("ECHOUSD", 1.15, 4, 0.060, 0.40, 5.0, 350.0, 1),
+    SymbolSpec("CHARLIEUSD", 81.0, 2, 0.050, 0.45, 12.0, 6.0, 3),
+    SymbolSpec("DELTAUSD", 0.62, 4, 0.048, 0.50, 8.0, 900.0, 1),
+    SymbolSpec("ECHOUSD", 1.15, 4, 0.060, 0.40, 5.0, 350.0, 0),
 )
 
 
