@@ -89,11 +89,11 @@ $(PREPARED): $(RUNTIME) $(wildcard jobs/runtime.py jobs/jvm.py jobs/training.py)
 
 $(JARS): pom.xml
 	@echo "jars: copying the jars of pom.xml to .run/jars (80 MB)"
-	@rm -rf .run/jars .run/jars.part
+	@rm -rf .run/jars.part
 	@mkdir -p $(@D)
 	@mvn --quiet --batch-mode --strict-checksums generate-resources \
 	  -Djars.folder="$(CURDIR)/.run/jars.part" 2>&1 | sed 's/\x1b\[[0-9;]*m//g'
-	@mv .run/jars.part .run/jars
+	@rm -rf .run/jars && mv .run/jars.part .run/jars
 	@touch $@
 
 # ---- the example -----------------------------------------------------------------------------
