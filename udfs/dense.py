@@ -49,7 +49,7 @@ class FrameState(NamedTuple):
     """Carried by one timeframe: its window, its kernels, and its last row of all columns."""
 
     window: ResampleState
-    kernels: tuple[npt.NDArray[np.generic], ...]
+    kernels: feature_kernels.State
     last_close_ts: int
     last: dict[str, float]
 
@@ -86,15 +86,19 @@ class DenseState(NamedTuple):
 
 
 def symbol_frames(plan: RunPlan, symbol: str) -> SymbolFrames:
-    """What must be computed for a symbol: only the timeframes and features that are asked for."""
+    """What must be computed for a symbol: the timeframes and features that are asked for.
+
+    A traced run shows all of them for every symbol, else only what this symbol's strategies need.
+    """
     own: dict[str, set[str]] = {}
     borrowed: dict[str, set[str]] = {}
     anchored: dict[str, list[tuple[int, StrategyPlan]]] = {}
     for index, strategy in enumerate(plan.strategies):
-        if symbol not in strategy.symbols:
+        if symbol not in strategy.symbols and not plan.trace:
             continue
         anchor = strategy.timeframe
-        anchored.setdefault(anchor, []).append((index, strategy))
+        if symbol in strategy.symbols:
+            anchored.setdefault(anchor, []).append((index, strategy))
         own.setdefault(anchor, set())
         for name in KINDS[strategy.kind].features(strategy.params):
             timeframe, _, feature = name.rpartition(":")
@@ -148,7 +152,7 @@ def advance(
     if not len(bars.ts):
         return state, no_signals(), []
     windows: list[ResampleState] = []
-    kernels: list[tuple[npt.NDArray[np.generic], ...]] = []
+    kernels: list[feature_kernels.State] = []
     rows: list[IndicatorRows] = []
     for frame, carried in zip(symbol.frames, state.frames, strict=True):
         window, final = carried.window, bars
@@ -189,10 +193,10 @@ def _borrow(
 ) -> dict[str, Floats]:
     """Columns of other timeframes as known at each of these closes: the last bar with end <= t."""
     columns: dict[str, Floats] = {}
+    timeframes = [other.timeframe for other in symbol.frames]
     for name in frame.borrowed:
         timeframe, _, feature = name.rpartition(":")
-        lengths = [other.length_ms for other in symbol.frames]
-        source = lengths.index(timeframe_ms(timeframe))
+        source = timeframes.index(timeframe)
         carried = state.frames[source]
         ends = np.concatenate(([carried.last_close_ts], rows[source].ts))
         values = np.concatenate(

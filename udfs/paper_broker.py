@@ -8,7 +8,7 @@ from udfs.plan import AccountPlan, SymbolPlan
 from udfs.rows import Fill
 from udfs.sizing import rounded_close
 
-VENUE = "PAPER"
+VENUE = "paper"
 BPS = 10_000
 
 

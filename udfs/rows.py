@@ -27,6 +27,20 @@ class Code(Enum):
     BUDGET_EXCEEDED = "BUDGET_EXCEEDED"
 
 
+DETAILS = {
+    Code.OK: "",
+    Code.ACCOUNT_HALTED: "the account is halted",
+    Code.SYMBOL_PAUSED: "the symbol is paused",
+    Code.NO_OPEN_POSITION: "there is no open position to sell",
+    Code.QTY_BELOW_STEP: "the sized quantity is below one qty_step",
+    Code.BUY_ALREADY_PENDING: "the whole short is being covered already",
+    Code.SELL_ALREADY_PENDING: "the whole position is being sold already",
+    Code.ENTRY_LIMIT_EXCEEDED: "tradepicker.maxEntries is reached since the position was flat",
+    Code.OPEN_LIMIT_EXCEEDED: "maxOpenPositions symbols are open or reserved",
+    Code.BUDGET_EXCEEDED: "limits.maxNotional would be exceeded",
+}
+
+
 class BarCode(Enum):
     """Why a bar is rejected, in the order in which it is checked."""
 

@@ -11,7 +11,7 @@ from typing import NamedTuple
 from udfs import ids, sizing
 from udfs.money import UNIT, round_half_even
 from udfs.plan import NO_CAP, AccountPlan, GatePlan, SymbolPlan
-from udfs.rows import BUY, Code, Decision, OrderEnd, PositionChange, Signal
+from udfs.rows import BUY, DETAILS, Code, Decision, OrderEnd, PositionChange, Signal
 
 STATE_VERSION = 1
 
@@ -97,7 +97,7 @@ def decide(
         order_id=order.order_id if order else None,
         open_symbols=counts.open if capped else None,
         reserved_symbols=counts.reserved if capped else None,
-        detail="" if accepted else explain(code, counts, params),
+        detail=DETAILS[code],
     )
     return state, decision, order
 
@@ -255,22 +255,3 @@ def apply_end(state: GateState, end: OrderEnd) -> GateState:
         entries=key.entries - (1 if unfilled and opened else 0),
     )
     return {**state, name: key}
-
-
-def explain(code: Code, counts: Counts, params: GateParams) -> str:
-    """One sentence for a person who asks why a signal was refused."""
-    account = params.account
-    if code is Code.OPEN_LIMIT_EXCEEDED:
-        return f"{counts.taken} symbols open or reserved, {account.max_open_positions} allowed"
-    if code is Code.ENTRY_LIMIT_EXCEEDED:
-        return f"{params.gate.max_entries} entries since flat are allowed"
-    return _DETAILS.get(code, "")
-
-
-_DETAILS = {
-    Code.NO_OPEN_POSITION: "no position to sell",
-    Code.QTY_BELOW_STEP: "the sized quantity is below one qty_step",
-    Code.BUDGET_EXCEEDED: "limits.maxNotional would be exceeded",
-    Code.SELL_ALREADY_PENDING: "the whole position is being sold already",
-    Code.BUY_ALREADY_PENDING: "the whole short is being covered already",
-}

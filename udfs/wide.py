@@ -7,7 +7,7 @@ checks for overflow. Numba makes a float of int64 op uint64, hence the many cast
 
 import numpy as np
 
-from udfs.bars import Ints
+from udfs.bars import Floats, Ints
 from udfs.compiled import njit
 
 LIMIT = 1e36  # magnitudes below this never overflow, with room for sums
@@ -179,3 +179,17 @@ def from_ints(values: list[int]) -> Ints:
     """Python integers as int64[n, 2] (low bits, high). OverflowError beyond 128 bits."""
     raw = b"".join(value.to_bytes(16, "little", signed=True) for value in values)
     return np.frombuffer(raw, dtype=np.int64).reshape(-1, 2).copy()
+
+
+@njit
+def to_floats(rows: Ints, unit: float) -> Floats:
+    """Each int64[2] (low bits, high) divided by `unit`, as the nearest float: for shown figures."""
+    out = np.empty(len(rows), dtype=np.float64)
+    for i in range(len(rows)):
+        high, low = rows[i, 1], np.uint64(rows[i, 0])
+        negative = high < 0
+        if negative:
+            high, low = negate(high, low)
+        value = (float(high) * 2.0**64 + float(low)) / unit
+        out[i] = -value if negative else value
+    return out

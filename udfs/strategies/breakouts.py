@@ -1,5 +1,6 @@
 """Kinds that follow the close out of a band: bollinger_breakout, donchian_breakout."""
 
+from udfs.features import bb_name
 from udfs.plan import Params
 from udfs.strategies.kind import (
     Actions,
@@ -10,7 +11,6 @@ from udfs.strategies.kind import (
     actions,
     below,
     known,
-    number_text,
     turns_true,
 )
 
@@ -20,8 +20,8 @@ def _k_positive(params: Params) -> str | None:
 
 
 def _bollinger_features(params: Params) -> tuple[str, ...]:
-    suffix = f"{params['period']}_{number_text(params['k'])}"
-    return ("close", f"bb_upper_{suffix}", f"bb_middle_{suffix}")
+    period, k = params["period"], params["k"]
+    return ("close", bb_name("upper", period, k), bb_name("middle", period, k))
 
 
 def _bollinger_signals(columns: Columns, params: Params) -> Actions:

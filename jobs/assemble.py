@@ -1,0 +1,173 @@
+"""The last stage of a bounded run: what symbols and groups say, put together as tables in order."""
+
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+import pyarrow as pa
+
+from jobs import columns, positions, trace
+from jobs.equity import EquityLine, equity_lines, equity_table
+from jobs.group_stage import GroupOut
+from jobs.merge import joined, key_columns
+from jobs.positions import Book
+from jobs.summary import summarise
+from jobs.symbol_stage import InputCounts, SymbolOut
+from schemas import trading
+from udfs import bulk_ids, wide
+from udfs.account_fold import CODES
+from udfs.plan import RunPlan
+from udfs.rows import Code
+from udfs.sizing import rounded_close
+
+
+class Assembled(NamedTuple):
+    """A run's tables by name (rows in order), what the manifest counts, and its summary."""
+
+    tables: dict[str, pa.Table]
+    counts: dict[str, Any]
+    summary: list[dict[str, Any]]
+
+
+def assemble(plan: RunPlan, symbols: Sequence[SymbolOut], groups: Sequence[GroupOut]) -> Assembled:
+    """Tables, counts and summary of a run; the order in which its parts come does not matter."""
+    groups = sorted(groups, key=lambda group: group.account)
+    books = _books(plan, groups)
+    lines = equity_lines(plan, groups)
+    tables = {
+        "trade_match_history": _match_table(plan, groups),
+        "equity_daily": equity_table(plan, lines),
+    }
+    snapshot = positions.snapshot_rows(books, plan.run_id, _last_closes(plan, symbols))
+    if snapshot:
+        tables["unrealized_snapshot"] = columns.rows_table(trading.UNREALIZED_SNAPSHOT, snapshot)
+    if plan.full_output or plan.trace:
+        tables["open_positions_lots"] = columns.rows_table(
+            trading.OPEN_POSITIONS_LOTS, positions.lot_rows(books, plan.run_id)
+        )
+        tables["open_positions_rollup"] = columns.rows_table(
+            trading.OPEN_POSITIONS_ROLLUP, positions.rollup_rows(books, plan.run_id)
+        )
+        tables["realized_pnl_latest"] = columns.rows_table(
+            trading.REALIZED_PNL_LATEST, positions.realized_rows(books, plan.run_id)
+        )
+    if plan.trace:
+        tables.update(trace.tables(plan, symbols, groups))
+    return Assembled(tables, _counts(plan, symbols, groups), _summary(plan, symbols, groups, lines))
+
+
+def _books(plan: RunPlan, groups: Sequence[GroupOut]) -> list[Book]:
+    """The engine's keys of all groups."""
+    found = []
+    for group in groups:
+        for strategy, symbol, state in group.states:
+            found.append(
+                Book(
+                    plan.accounts[group.account].account_id,
+                    plan.strategies[strategy].strategy_id,
+                    plan.symbols[symbol].symbol,
+                    plan.symbols[symbol].quote,
+                    state,
+                )
+            )
+    return found
+
+
+def _last_closes(plan: RunPlan, symbols: Sequence[SymbolOut]) -> dict[str, tuple[int, int]]:
+    """Each symbol's last close, rounded, in units, and its time."""
+    return {
+        out.symbol: (
+            rounded_close(out.closes.last_close, plan.symbol(out.symbol)),
+            out.closes.last_close_ts,
+        )
+        for out in symbols
+        if out.closes is not None
+    }
+
+
+def _match_table(plan: RunPlan, groups: Sequence[GroupOut]) -> pa.Table:
+    """trade_match_history in order of (match_ts, account, strategy, symbol, index)."""
+    if not groups:
+        return columns.rows_table(trading.TRADE_MATCH_HISTORY, [])
+    merged = joined(plan, groups, "matches", "match_ts")
+    rows = len(merged["match_ts"])
+    net = wide.negated(merged["fees"])
+    wide.add_rows(net, merged["realized_pnl"])
+    built = key_columns(plan, merged)
+    for name in ("match_id", "buy_order_id", "sell_order_id"):
+        built[name] = columns.ids(merged[name])
+    for name in ("matched_qty", "buy_price", "sell_price", "realized_pnl", "fees"):
+        built[name] = columns.decimals(merged[name])
+    built["net_pnl"] = columns.decimals(net)
+    built["other_fees"] = columns.constant("{}", rows)
+    built["open_ts"], built["match_ts"] = merged["open_ts"], merged["match_ts"]
+    built["run_tag"] = columns.constant(plan.run_tag, rows)
+    return columns.table(trading.TRADE_MATCH_HISTORY, built)
+
+
+def _counts(
+    plan: RunPlan, symbols: Sequence[SymbolOut], groups: Sequence[GroupOut]
+) -> dict[str, Any]:
+    """What manifest.json counts."""
+    by_code = sum((group.by_code.sum(axis=0) for group in groups), np.zeros(len(CODES), int))
+    total = InputCounts(*(sum(values) for values in zip(*(_sums(o) for o in symbols), strict=True)))
+    return {
+        "rejected": {
+            code.value: int(by_code[i])
+            for i, code in enumerate(CODES)
+            if code is not Code.OK and by_code[i]
+        },
+        "price_rejects": trace.reject_counts(symbols),
+        "skipped": {"out_of_range": total.out_of_range, "unknown_symbol": total.unknown_symbol},
+        "late": total.late,
+        "first_late": _first_late(symbols),
+        "duplicate_bars": total.duplicates,
+        "duplicates": total.duplicates,
+        "bars": total.rows,
+        "grid_left_out": plan.grid_left_out,
+        "over_cap": sum(group.over_cap for group in groups),
+        "unfilled": _unfilled(plan, groups),
+    }
+
+
+def _sums(out: SymbolOut) -> tuple[int, ...]:
+    counts = out.counts
+    return (
+        counts.rows,
+        counts.out_of_range,
+        counts.unknown_symbol,
+        counts.late,
+        counts.duplicates,
+    )
+
+
+def _first_late(symbols: Sequence[SymbolOut]) -> dict[str, Any] | None:
+    """The first late bar in order of arrival."""
+    found = [out.counts.first_late for out in symbols if out.counts.first_late is not None]
+    if not found:
+        return None
+    _, row, symbol, ts = min(found)
+    return {"symbol": symbol, "ts": ts, "row": row}
+
+
+def _unfilled(plan: RunPlan, groups: Sequence[GroupOut]) -> list[str]:
+    """Orders that never filled, in the order of the accepted rows."""
+    if not groups:
+        return []
+    return bulk_ids.texts(joined(plan, groups, "unfilled", "ts")["order_id"])
+
+
+def _summary(
+    plan: RunPlan,
+    symbols: Sequence[SymbolOut],
+    groups: Sequence[GroupOut],
+    lines: Sequence[EquityLine],
+) -> list[dict[str, Any]]:
+    """One row per account, strategy and currency, and one per account and currency."""
+    closes = [out.closes for out in symbols if out.closes is not None]
+    if not groups or not closes:
+        return []
+    span = (min(c.first_close_ts for c in closes), max(c.last_close_ts for c in closes))
+    matches = joined(plan, groups, "matches", "match_ts")
+    usage = joined(plan, groups, "usage", "ts")
+    return summarise(plan, groups, lines, matches, usage, span)

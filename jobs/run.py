@@ -1,0 +1,188 @@
+"""One bounded run from configuration to folder, by either runner; and its notebook form."""
+
+import functools
+import hashlib
+import sys
+import time
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import pyarrow as pa
+
+from jobs import sources
+from jobs.pipeline import run_local
+from jobs.run_folder import RunFolder, as_frames, write_tables
+from schemas.config import Config, config_as_dict, parse_config
+from schemas.resolve import plan_run
+from udfs.errors import ConfigError
+from udfs.features import FEATURE_VERSION
+from udfs.plan import RunPlan
+
+VERSION = "0.1.0"
+LATE_SHARE = 0.001  # more late bars than this are said loudly
+Progress = Callable[[int, int], None]
+
+
+class RunRequest(NamedTuple):
+    """What to run, and how. `only_strategies` empty: all of them."""
+
+    config: Config
+    only_strategies: tuple[str, ...]
+    out: Path
+    overwrite: bool
+    trace: bool
+    runner: str
+    parallelism: int
+
+
+class RunReport(NamedTuple):
+    """The folder of a finished run, its manifest and summary, and what a user must be told."""
+
+    folder: Path
+    manifest: dict[str, Any]
+    summary: list[dict[str, Any]]
+    warnings: list[str]
+
+
+def execute(request: RunRequest, progress: Progress) -> RunReport:
+    """Runs a backtest. ConfigError and Refusal say what is wrong; nothing half-done is left.
+
+    `progress(done, total)` counts rows of bars.
+    """
+    started = time.perf_counter()
+    config = request.config
+    plan = plan_run(config, trace=request.trace, only_strategies=request.only_strategies)
+    folder = RunFolder(request.out, plan.run_id, request.overwrite)
+    try:
+        files = sources.list_files(config.prices.files)
+        tasks, inputs = sources.plan_tasks(files, [symbol.symbol for symbol in plan.symbols])
+        total = sum(file.rows for file in inputs)
+        rows, counts, summary = _run(
+            request, plan, tasks, folder.staging, _counter(progress, total)
+        )
+        manifest = {
+            "run_id": plan.run_id,
+            "config": config_as_dict(config),
+            "code_version": code_version(),
+            "inputs": [file._asdict() for file in inputs],
+            "versions": _versions(plan),
+            "rows": rows,
+            **counts,
+            "summary": summary,
+            "runner": request.runner,
+            "timings": {"total_s": round(time.perf_counter() - started, 3)},
+        }
+        place = folder.finish(manifest)
+    except OSError as error:
+        folder.discard()
+        name = error.filename or folder.staging
+        raise ConfigError(f"{name}: cannot be written: {error.strerror or error}") from error
+    except BaseException:
+        folder.discard()
+        raise
+    return RunReport(place, manifest, summary, warnings_of(plan, manifest))
+
+
+def _run(
+    request: RunRequest,
+    plan: RunPlan,
+    tasks: Sequence[sources.Task],
+    staging: Path,
+    report: Callable[[int], None],
+) -> tuple[dict[str, int], dict[str, Any], list[dict[str, Any]]]:
+    """The stages, by the runner that was asked for: (rows by table, counts, summary)."""
+    if request.runner == "flink":
+        from jobs.backtest import run_flink
+
+        return run_flink(plan, tasks, staging, request.parallelism, report)
+    assembled = run_local(plan, tasks, report)
+    return write_tables(staging, assembled.tables), assembled.counts, assembled.summary
+
+
+def _counter(progress: Progress, total: int) -> Callable[[int], None]:
+    """Turns rows of a piece into rows so far."""
+    done = 0
+
+    def report(rows: int) -> None:
+        nonlocal done
+        done += rows
+        progress(min(done, total), total)
+
+    return report
+
+
+def run_frames(
+    config: Config | Mapping[str, Any],
+    prices: Any,
+    *,
+    trace: bool = False,
+    only_strategies: Sequence[str] = (),
+) -> dict[str, Any]:
+    """A backtest in a notebook: configuration and bars in, the run's tables out as data frames.
+
+    `prices` is a data frame, or several in order of arrival, with the columns symbol, ts, open,
+    high, low, close, volume; prices.files of the configuration is not read. Nothing is written.
+    """
+    if not isinstance(config, Config):
+        config = parse_config(config)
+    plan = plan_run(config, trace=trace, only_strategies=tuple(only_strategies))
+    frames = prices if isinstance(prices, list | tuple) else [prices]
+    tables = [
+        frame if isinstance(frame, pa.Table) else pa.Table.from_pandas(frame, preserve_index=False)
+        for frame in frames
+    ]
+    tasks = sources.memory_tasks(tables, [symbol.symbol for symbol in plan.symbols])
+    return as_frames(run_local(plan, tasks, lambda rows: None).tables)
+
+
+def _versions(plan: RunPlan) -> dict[str, Any]:
+    """Versions of what decides values."""
+    return {
+        "features": FEATURE_VERSION,
+        "strategies": {s.strategy_id: f"{s.kind}/{s.version}" for s in plan.strategies},
+        "python": sys.version.split()[0],
+        "pyarrow": pa.__version__,
+    }
+
+
+@functools.cache
+def code_version() -> str:
+    """The version, and a hash of the code that decides a run's rows."""
+    root = Path(__file__).resolve().parent.parent
+    digest = hashlib.sha256()
+    for package in ("udfs", "schemas", "jobs"):
+        for path in sorted((root / package).rglob("*.py")):
+            digest.update(path.relative_to(root).as_posix().encode() + b"\0" + path.read_bytes())
+    return f"{VERSION}+{digest.hexdigest()[:12]}"
+
+
+def warnings_of(plan: RunPlan, manifest: Mapping[str, Any]) -> list[str]:
+    """What a user must be told of a run, the worst first."""
+    found = []
+    bars, late, first = manifest["bars"], manifest["late"], manifest["first_late"]
+    if late:
+        share = f"{late} of {bars} bars came late and were dropped"
+        where = f"; the first: {first['symbol']} ts {first['ts']}, row {first['row']}"
+        found.append(("LATE BARS: " if late > LATE_SHARE * bars else "") + share + where)
+    if manifest["duplicate_bars"]:
+        found.append(f"{manifest['duplicate_bars']} bars were repeated and dropped")
+    if manifest["price_rejects"]:
+        codes = ", ".join(f"{code} {n}" for code, n in manifest["price_rejects"].items())
+        found.append(f"bars rejected: {codes} (--trace writes price_rejects)")
+    skipped = {name: n for name, n in manifest["skipped"].items() if n}
+    if skipped:
+        found.append(
+            "rows skipped: " + ", ".join(f"{n} {name}" for name, n in sorted(skipped.items()))
+        )
+    quotes = sorted({symbol.quote for symbol in plan.symbols})
+    if len(quotes) > 1:
+        found.append(f"several quote currencies, never added up: {', '.join(quotes)}")
+    if manifest["unfilled"]:
+        orders = manifest["unfilled"]
+        found.append(f"{len(orders)} orders never filled: {', '.join(orders[:3])}")
+    if manifest["over_cap"]:
+        found.append(f"{manifest['over_cap']} fills opened a symbol above the cap (over_cap)")
+    if manifest["grid_left_out"]:
+        found.append(f"{manifest['grid_left_out']} senseless combinations of grids left out")
+    return found

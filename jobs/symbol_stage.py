@@ -1,0 +1,202 @@
+"""The dense half of a bounded run, one symbol at a time: files → bars → features → signals."""
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+import numpy as np
+import pyarrow as pa
+
+from jobs.sources import PIECE_ROWS, PRICES, UNKNOWN, RawBars, Task, read_task, value_text
+from udfs import dense
+from udfs.bar_checks import VALID, BarState, check_bars
+from udfs.bars import Floats, Ints, cut
+from udfs.days import day_starts, local_day
+from udfs.dense import IndicatorRows, Signals
+from udfs.plan import RunPlan
+
+Report = Callable[[int], None]
+
+
+class DayCloses(NamedTuple):
+    """A symbol's last close of each local day that has bars; times of its first and last close."""
+
+    symbol: str
+    days: Ints
+    closes: Floats
+    first_close_ts: int
+    last_close_ts: int
+    last_close: float
+
+
+class Reject(NamedTuple):
+    """A rejected bar: where it stood, its values as text in the order of COLUMNS, the code."""
+
+    file: int
+    row: int
+    values: tuple[str | None, ...]
+    code: int
+
+
+class InputCounts(NamedTuple):
+    """What became of the rows that gave no bar. `first_late` (symbol, ts) of the first late one."""
+
+    rows: int = 0
+    out_of_range: int = 0
+    unknown_symbol: int = 0
+    late: int = 0
+    duplicates: int = 0
+    first_late: tuple[int, int, str, int] | None = None
+
+
+class SymbolOut(NamedTuple):
+    """All that the dense half says of one symbol. `indicators` is empty without a trace."""
+
+    symbol: str
+    signals: Signals
+    closes: DayCloses | None
+    rejects: list[Reject]
+    counts: InputCounts
+    indicators: list[IndicatorRows]
+
+
+def count_unknown(plan: RunPlan, task: Task, report: Report) -> SymbolOut:
+    """The task of symbols that the configuration lacks: only counted."""
+    counts = InputCounts()
+    known = [symbol.symbol for symbol in plan.symbols]
+    for raw in read_task(task, known):
+        rows = len(raw.rows)
+        outside = int(_out_of_range(plan, raw).sum())
+        counts = counts._replace(
+            rows=counts.rows + rows,
+            out_of_range=counts.out_of_range + outside,
+            unknown_symbol=counts.unknown_symbol + rows - outside,
+        )
+        report(rows)
+    return SymbolOut(UNKNOWN, dense.no_signals(), None, [], counts, [])
+
+
+def run_symbol(
+    plan: RunPlan, task: Task, report: Report, piece_rows: int = PIECE_ROWS
+) -> SymbolOut:
+    """Reads a symbol's rows in order and answers its signals and what else the run must know.
+
+    `report` is called with the number of rows of every piece.
+    """
+    if task.symbol == UNKNOWN:
+        return count_unknown(plan, task, report)
+    frames = dense.symbol_frames(plan, task.symbol)
+    state, bar_state = dense.initial_state(frames), BarState()
+    signals: list[Signals] = []
+    indicators: list[IndicatorRows] = []
+    rejects: list[Reject] = []
+    counts = InputCounts()
+    days = _DayTrack(plan, task.symbol)
+    for raw in read_task(task, (), piece_rows):
+        report(len(raw.rows))
+        outside = _out_of_range(plan, raw)
+        counts = counts._replace(
+            rows=counts.rows + len(raw.rows), out_of_range=counts.out_of_range + int(outside.sum())
+        )
+        if outside.any():
+            raw = _keep(raw, ~outside)
+        bar_state, checked = check_bars(bar_state, raw.bars, raw.whole_ts, plan.base_ms)
+        rejects.extend(_rejects(raw, checked.code))
+        counts = _count(counts, raw, checked.late, checked.duplicate, task.symbol)
+        days.add(checked.bars.ts, checked.bars.close)
+        state, ready, rows = dense.advance(state, checked.bars, frames)
+        signals.append(ready)
+        if plan.trace:
+            indicators.extend(rows)
+    signals.append(dense.finish(state))
+    return SymbolOut(
+        task.symbol, dense.concat_signals(signals), days.closes(), rejects, counts, indicators
+    )
+
+
+def _out_of_range(plan: RunPlan, raw: RawBars) -> np.ndarray:
+    """Rows outside [run.start - warmup, run.end); a ts that is no whole number never is."""
+    outside = np.zeros(len(raw.rows), dtype=np.bool_)
+    if plan.first_ts is not None:
+        outside |= raw.bars.ts < plan.first_ts
+    if plan.end_ts is not None:
+        outside |= raw.bars.ts >= plan.end_ts
+    return outside & raw.whole_ts
+
+
+def _keep(raw: RawBars, mask: np.ndarray) -> RawBars:
+    """The rows where `mask` is True."""
+    at = np.flatnonzero(mask)
+    if len(at) and at[-1] - at[0] + 1 == len(at):
+        start, stop = int(at[0]), int(at[-1]) + 1
+        table = raw.table.slice(start, stop - start)
+        bars = cut(raw.bars, start, stop)
+        return RawBars(bars, raw.whole_ts[start:stop], raw.file, raw.rows[start:stop], table)
+    bars = type(raw.bars)(*(column[mask] for column in raw.bars))
+    table = raw.table.filter(pa.array(mask))
+    return RawBars(bars, raw.whole_ts[mask], raw.file, raw.rows[mask], table)
+
+
+def _rejects(raw: RawBars, code: np.ndarray) -> list[Reject]:
+    """The rows that failed a check, their values as text."""
+    at = np.flatnonzero(code != VALID)
+    if not len(at):
+        return []
+    rows = raw.table.take(pa.array(at)).to_pylist()
+    return [
+        Reject(
+            raw.file,
+            int(raw.rows[i]),
+            tuple(value_text(row[name]) for name in ("symbol", "ts", *PRICES)),
+            int(code[i]),
+        )
+        for i, row in zip(at, rows, strict=True)
+    ]
+
+
+def _count(
+    counts: InputCounts, raw: RawBars, late: np.ndarray, duplicate: np.ndarray, symbol: str
+) -> InputCounts:
+    """The counts with this piece's late and repeated bars."""
+    first = counts.first_late
+    if first is None and late.any():
+        at = int(np.flatnonzero(late)[0])
+        first = (raw.file, int(raw.rows[at]), symbol, int(raw.bars.ts[at]))
+    return counts._replace(
+        late=counts.late + int(late.sum()),
+        duplicates=counts.duplicates + int(duplicate.sum()),
+        first_late=first,
+    )
+
+
+class _DayTrack:
+    """The last close of every local day, as bars go by."""
+
+    def __init__(self, plan: RunPlan, symbol: str) -> None:
+        self.plan, self.symbol = plan, symbol
+        self.last: dict[int, float] = {}
+        self.first_ts: int | None = None
+        self.last_ts = 0
+
+    def add(self, ts: Ints, close: Floats) -> None:
+        """Take in kept bars; a bar belongs to the local date of its close."""
+        if not len(ts):
+            return
+        ends = ts + self.plan.base_ms
+        if self.first_ts is None:
+            self.first_ts = int(ends[0])
+        self.last_ts = int(ends[-1])
+        zone = self.plan.zone
+        first, last = local_day(int(ends[0]), zone), local_day(int(ends[-1]), zone)
+        starts = day_starts(first, last, zone)
+        at = np.searchsorted(ends, starts[1:], side="left") - 1
+        for day, index in enumerate(at.tolist()):
+            if index >= 0 and ends[index] >= starts[day]:
+                self.last[first + day] = float(close[index])
+
+    def closes(self) -> DayCloses | None:
+        """The table, or None where no bar was kept."""
+        if self.first_ts is None:
+            return None
+        days = np.array(sorted(self.last), dtype=np.int64)
+        closes = np.array([self.last[int(day)] for day in days])
+        return DayCloses(self.symbol, days, closes, self.first_ts, self.last_ts, float(closes[-1]))
