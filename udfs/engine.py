@@ -66,11 +66,16 @@ class Rollup(NamedTuple):
 
 
 def verdict(state: EngineState, fill: Fill, first_seen_ts: int | None, ttl_ms: int) -> Verdict:
-    """Whether to apply a fill whose (order_id, fill_id) was first seen at `first_seen_ts`."""
-    if first_seen_ts is not None and fill.ts - first_seen_ts <= ttl_ms:
-        return Verdict.DUPLICATE
+    """Whether to apply a fill whose (order_id, fill_id) was first seen at `first_seen_ts`.
+
+    A fill that lies too far behind is stale whether its first copy is still remembered or not, so
+    the answer does not depend on when memory is cleaned: a pair may be forgotten once the key's
+    newest fill is more than 2 x ttl_ms past its first ts.
+    """
     if state.newest_ts is not None and state.newest_ts - fill.ts > ttl_ms:
         return Verdict.STALE
+    if first_seen_ts is not None and fill.ts - first_seen_ts <= ttl_ms:
+        return Verdict.DUPLICATE
     return Verdict.APPLY
 
 
@@ -119,7 +124,7 @@ def rollup(state: EngineState, quote: str) -> Rollup | None:
     open_cost = sum(lot.side * lot.qty_rem * lot.price for lot in state.lots)
     others: Amounts = ()
     for lot in state.lots:
-        if lot.fee_currency != quote and lot.fee_left:
+        if lot.fee_currency != quote:
             others = add_amounts(others, ((lot.fee_currency, lot.fee_left),))
     return Rollup(
         side=1 if state.net_qty > 0 else -1,
@@ -137,8 +142,8 @@ def unrealized(last_close: int, position: Rollup) -> int:
 
 
 def add_amounts(left: Amounts, right: Amounts) -> Amounts:
-    """Two sums by currency added up."""
+    """Two sums by currency added up; a currency whose sum is 0 does not stand there."""
     total = dict(left)
     for currency, amount in right:
         total[currency] = total.get(currency, 0) + amount
-    return tuple(sorted(total.items()))
+    return tuple(sorted((currency, amount) for currency, amount in total.items() if amount))

@@ -93,7 +93,7 @@ def _match(
     for currency, share in ((lot.fee_currency, lot_fee), (fill.fee_currency, fill_fee)):
         if currency == quote:
             fees += share
-        elif share:
+        else:
             others[currency] = others.get(currency, 0) + share
     buy, sell = (lot, fill) if lot.side > 0 else (fill, lot)
     return Match(
@@ -117,7 +117,7 @@ def _match(
         sell_price=sell.price,
         realized_pnl=(sell.price - buy.price) * qty,
         fees=fees,
-        other_fees=tuple(sorted(others.items())),
+        other_fees=tuple(sorted((name, fee) for name, fee in others.items() if fee)),
         open_ts=lot.open_ts,
         match_ts=fill.ts,
     )
