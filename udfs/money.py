@@ -33,7 +33,8 @@ def finite_decimal(text: object) -> Decimal:
     if isinstance(text, bool) or text is None:
         raise ValueError(f"{text!r} is not a number")
     try:
-        number = Decimal(repr(text) if isinstance(text, float) else str(text).strip())
+        # float() first: numpy's doubles are floats whose repr is not a number.
+        number = Decimal(repr(float(text)) if isinstance(text, float) else str(text).strip())
     except InvalidOperation:
         raise ValueError(f"{text!r} is not a number") from None
     if not number.is_finite() or "_" in str(text):

@@ -14,7 +14,7 @@ def order_qty(signal: Signal, price: int, account: AccountPlan, symbol: SymbolPl
     """The sized quantity in units, a multiple of qty_step; None where the close rounds to 0.
 
     `price` is the rounded close. fixed_qty: floor(q x hint x weight / step) x step; notional:
-    floor(n x hint x weight / (close x step)) x step.
+    floor(n x hint x weight / (close x step)) x step; 0 where the hint is negative.
     """
     if price <= 0:
         return None
@@ -25,4 +25,4 @@ def order_qty(signal: Signal, price: int, account: AccountPlan, symbol: SymbolPl
     else:
         numerator, denominator = (account.notional or 0) * weight, price * symbol.qty_step
     steps: int = (numerator * hint.numerator) // (denominator * hint.denominator)
-    return steps * symbol.qty_step
+    return max(steps, 0) * symbol.qty_step
