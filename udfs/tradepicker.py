@@ -6,6 +6,7 @@ reservation, the entries since flat, the notional committed, and the orders that
 a new state and never touch the old one.
 """
 
+from collections.abc import Iterable
 from typing import NamedTuple
 
 from udfs import ids, sizing
@@ -17,7 +18,11 @@ STATE_VERSION = 1
 
 
 class OpenOrder(NamedTuple):
-    """An order that is out. `price` is the rounded close that sized it, `closing` reduces."""
+    """An order that is out. `price` is the rounded close that sized it, `closing` reduces.
+
+    `reserved_until` is the end of the reservation that it made, None where it made none;
+    `filled` whether any of it was filled since the position was last flat.
+    """
 
     order_id: str
     action: int
@@ -25,6 +30,8 @@ class OpenOrder(NamedTuple):
     qty: int
     qty_left: int
     price: int
+    reserved_until: int | None = None
+    filled: bool = False
 
 
 class GateKey(NamedTuple):
@@ -81,8 +88,10 @@ def decide(
     order = None
     if accepted and qty is not None:
         order_id = ids.order_id(params.account.account_id, signal.signal_id)
-        order = OpenOrder(order_id, signal.action, closing, qty, qty, price)
-        key = _with_order(key, order, signal.ts, params.gate)
+        reserves = signal.action == BUY and params.gate.reserve_on_open
+        until = signal.ts + params.gate.reservation_ttl_ms if reserves else None
+        order = OpenOrder(order_id, signal.action, closing, qty, qty, price, until)
+        key = _with_order(key, order)
         state = {**state, (signal.strategy_id, signal.symbol): key}
     capped = params.account.max_open_positions != NO_CAP
     decision = Decision(
@@ -158,15 +167,18 @@ def _check_sell(
     return (Code.OK if qty_sized else Code.QTY_BELOW_STEP), qty_sized, False
 
 
-def _with_order(key: GateKey, order: OpenOrder, ts: int, gate: GatePlan) -> GateKey:
+def _with_order(key: GateKey, order: OpenOrder) -> GateKey:
     """The key once the order is out: every BUY reserves, every opening BUY is an entry."""
-    buys = order.action == BUY
-    reserves = buys and gate.reserve_on_open
     return key._replace(
         orders=(*key.orders, order),
-        reserved_until=ts + gate.reservation_ttl_ms if reserves else key.reserved_until,
-        entries=key.entries + (1 if buys and not order.closing else 0),
+        reserved_until=key.reserved_until if order.reserved_until is None else order.reserved_until,
+        entries=key.entries + is_entry(order),
     )
+
+
+def is_entry(order: OpenOrder) -> bool:
+    """Whether it is an opening BUY: one that counts as an entry and commits its notional."""
+    return order.action == BUY and not order.closing
 
 
 def pending(key: GateKey) -> int:
@@ -176,7 +188,7 @@ def pending(key: GateKey) -> int:
 
 def outstanding(key: GateKey) -> int:
     """The wide notional that opening BUYs are out for."""
-    return sum(o.qty_left * o.price for o in key.orders if o.action == BUY and not o.closing)
+    return sum(order.qty_left * order.price for order in key.orders if is_entry(order))
 
 
 def committed(key: GateKey) -> int:
@@ -210,33 +222,53 @@ def apply_change(
 
 
 def _after_change(key: GateKey, change: PositionChange) -> GateKey:
-    """The key with one more fill: the reservation, the order, the entries and the notional."""
+    """The key with one more fill: the reservation, the orders, the entries and the notional."""
+    before, after = change.net_before, change.net_after
     orders: list[OpenOrder] = []
-    held = key.held
+    held, completed = key.held, 0
     for order in key.orders:
         if order.order_id == change.order_id:
             filled = min(order.qty_left, change.qty)
-            if order.action == BUY and not order.closing:
-                held += filled * order.price
-            order = order._replace(qty_left=order.qty_left - filled)
+            order = order._replace(qty_left=order.qty_left - filled, filled=True)
+            if is_entry(order):
+                # What of it only covers a short commits nothing.
+                held += min(filled, max(after, 0)) * order.price
+                completed += not order.qty_left
         if order.qty_left:
             orders.append(order)
-    before, after = change.net_before, change.net_after
-    if (before and abs(after) < abs(before)) or before * after < 0:
-        reduced = abs(before) if before * after <= 0 else abs(before) - abs(after)
-        held -= held if reduced == abs(before) else round_half_even(held * reduced, abs(before))
+    if before > 0 and after < before:
+        reduced = before - max(after, 0)
+        held -= held if reduced == before else round_half_even(held * reduced, before)
     entries = key.entries
     if after == 0 or before * after < 0:
-        entries = sum(1 for order in orders if order.action == BUY and not order.closing)
-    raised = after > before
+        flipping = change.order_id if after else None
+        orders = [order._replace(filled=order.order_id == flipping) for order in orders]
+        entries = sum(map(is_entry, orders)) + (completed if after > 0 else 0)
     return key._replace(
         net_qty=after,
         seq=change.seq,
         orders=tuple(orders),
         held=held,
         entries=entries,
-        reserved_until=None if raised else key.reserved_until,
+        reserved_until=_reserved_after(key, orders, before, after),
     )
+
+
+def _reserved_after(key: GateKey, orders: list[OpenOrder], before: int, after: int) -> int | None:
+    """A raise releases the reservation; flat again, the BUYs that are still out hold theirs.
+
+    Without the latter a BUY filled in parts, or the second of two, could open the symbol anew
+    once its slot was given away, and pass the cap although nothing had expired.
+    """
+    if after == 0:
+        return latest_reservation(orders)
+    return None if after > before else key.reserved_until
+
+
+def latest_reservation(orders: Iterable[OpenOrder]) -> int | None:
+    """The latest end of the reservations that these orders made, None where they made none."""
+    ends = (order.reserved_until for order in orders if order.reserved_until is not None)
+    return max(ends, default=None)
 
 
 def apply_end(state: GateState, end: OrderEnd) -> GateState:
@@ -247,11 +279,15 @@ def apply_end(state: GateState, end: OrderEnd) -> GateState:
     if not ended:
         return state
     order = ended[0]
-    unfilled = order.qty_left == order.qty
-    opened = order.action == BUY and not order.closing
+    rest = tuple(other for other in key.orders if other is not order)
+    reserved_until = key.reserved_until
+    if key.net_qty == 0:
+        reserved_until = latest_reservation(rest)
+    elif order.reserved_until == reserved_until:
+        reserved_until = None
     key = key._replace(
-        orders=tuple(other for other in key.orders if other is not order),
-        reserved_until=None if unfilled and order.action == BUY else key.reserved_until,
-        entries=key.entries - (1 if unfilled and opened else 0),
+        orders=rest,
+        reserved_until=reserved_until,
+        entries=key.entries - (is_entry(order) and not order.filled),
     )
     return {**state, name: key}
