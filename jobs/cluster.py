@@ -79,7 +79,7 @@ def configure(
         "rest.port": rest_port,
         "jobmanager.rpc.port": rpc_port,
         "taskmanager.numberOfTaskSlots": slots,
-        "env.java.opts.all": " ".join(jvm.java_options()),
+        "env.java.opts.all": " ".join([*jvm.java_options(), f"-Djava.io.tmpdir={folder}/tmp"]),
         "env.log.dir": folder / "log",
         "env.pid.dir": folder / "pid",
         "io.tmp.dirs": folder / "tmp",
