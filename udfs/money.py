@@ -37,7 +37,8 @@ def finite_decimal(text: object) -> Decimal:
         number = Decimal(repr(float(text)) if isinstance(text, float) else str(text).strip())
     except InvalidOperation:
         raise ValueError(f"{text!r} is not a number") from None
-    if not number.is_finite() or "_" in str(text):
+    # Decimal reads 1_000 and the digits of every script; a decimal column of a store does not.
+    if not number.is_finite() or "_" in str(text) or not str(text).isascii():
         raise ValueError(f"{text!r} is not a finite number")
     return number
 
