@@ -22,7 +22,7 @@ from pyflink.datastream import (
 )
 from pyflink.datastream.state import ListState, ListStateDescriptor
 
-from jobs.code import CODE, check_code
+from jobs.code import check_code, client_code
 from udfs.errors import InvariantError
 
 Blobs = Iterable[tuple[str, bytes]]
@@ -82,7 +82,7 @@ class DenseTask(FlatMapFunction):  # type: ignore[misc]
 
     def __init__(self, dense: Dense) -> None:
         self._dense = dense
-        self._code = CODE
+        self._code = client_code()
 
     def open(self, runtime_context: RuntimeContext) -> None:
         """Refuse to run with other code than the client's."""
@@ -104,7 +104,7 @@ class FoldAtEnd(KeyedProcessFunction):  # type: ignore[misc]
 
     def __init__(self, fold: Fold) -> None:
         self._fold = fold
-        self._code = CODE
+        self._code = client_code()
         self._blobs: ListState
 
     def open(self, runtime_context: RuntimeContext) -> None:

@@ -5,12 +5,14 @@ a job submitted after an edit would run old code without a word.
 """
 
 import hashlib
+import os
 import zipfile
 from pathlib import Path
 
 from udfs.errors import ConfigError
 
 ROOT = Path(__file__).resolve().parents[1]
+GATEWAY_PORT = "PYFLINK_GATEWAY_PORT"
 PACKAGES = ("jobs", "schemas", "udfs")
 
 
@@ -35,9 +37,19 @@ def _digest() -> str:
 CODE = _digest()
 
 
-def check_code(client: str) -> None:
+def in_cluster() -> bool:
+    """Whether `flink run` started this script: it gives the script a gateway of its own."""
+    return GATEWAY_PORT in os.environ
+
+
+def client_code() -> str | None:
+    """What a job's workers must have; None for a local run, whose interpreter is as new as it."""
+    return CODE if in_cluster() else None
+
+
+def check_code(client: str | None) -> None:
     """Raise ConfigError unless this interpreter imported the code that the client has."""
-    if client != CODE:
+    if client is not None and client != CODE:
         raise ConfigError(
             f"the TaskManager runs other code ({CODE[:12]}, from {ROOT}) than the client "
             f"({client[:12]}): restart it, and submit with -pyfs of the same code"

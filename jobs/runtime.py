@@ -18,23 +18,18 @@ from pyflink.datastream import DataStream, StreamExecutionEnvironment
 from pyflink.java_gateway import get_gateway
 
 from jobs import jvm
+from jobs.code import GATEWAY_PORT, in_cluster
 from jobs.jvm import prepare
 from udfs import errors
 from udfs.errors import TradeflowError
 
-__all__ = ["JobError", "collect", "environment", "local_environment", "prepare"]
+__all__ = ["JobError", "collect", "environment", "in_cluster", "local_environment", "prepare"]
 
-GATEWAY_PORT = "PYFLINK_GATEWAY_PORT"
 _running: list[jvm.Jvm] = []  # the one JVM of this process, once started
 
 
 class JobError(RuntimeError):
     """A job failed by something else than one of the project's errors."""
-
-
-def in_cluster() -> bool:
-    """Whether `flink run` started this script: it gives the script a gateway of its own."""
-    return GATEWAY_PORT in os.environ
 
 
 def environment(parallelism: int) -> StreamExecutionEnvironment:
