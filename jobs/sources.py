@@ -168,22 +168,24 @@ def _check_columns(path: str, names: Sequence[str]) -> None:
 
 
 def read_csv(path: str) -> pa.Table:
-    """A CSV file with every column as text."""
-    types = {name: pa.string() for name in COLUMNS}
+    """A CSV file of bars with every column as text."""
+    table = read_text_csv(path, COLUMNS)
+    _check_columns(path, table.column_names)
+    return table.select(list(COLUMNS))
+
+
+def read_text_csv(path: str, names: Sequence[str]) -> pa.Table:
+    """A CSV file with a header line, these columns as text."""
+    options = pyarrow.csv.ConvertOptions(
+        column_types={name: pa.string() for name in names}, strings_can_be_null=False
+    )
     try:
-        table = pyarrow.csv.read_csv(
-            path,
-            convert_options=pyarrow.csv.ConvertOptions(
-                column_types=types, strings_can_be_null=False
-            ),
-        )
+        return pyarrow.csv.read_csv(path, convert_options=options)
     except (pa.ArrowException, OSError) as error:
         raise ConfigError(
             f"{path}: not a CSV file that can be read: {error}; expected a header line with "
-            + ", ".join(COLUMNS)
+            + ", ".join(names)
         ) from None
-    _check_columns(path, table.column_names)
-    return table.select(list(COLUMNS))
 
 
 def read_task(task: Task, known: Sequence[str], piece_rows: int = PIECE_ROWS) -> Iterator[RawBars]:

@@ -1,0 +1,231 @@
+"""The trading engine alone over a file of exec reports: what `tradeflow engine` runs."""
+
+import json
+import time
+from collections import Counter
+from collections.abc import Callable, Iterable, Sequence
+from decimal import Decimal
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import pyarrow as pa
+
+from jobs import columns, positions
+from jobs.positions import Book
+from jobs.run_folder import RunFolder, write_tables
+from jobs.sources import is_csv, read_text_csv
+from schemas import ops, trading
+from schemas.config import Config, config_as_dict
+from schemas.config_checks import quote_of
+from udfs import engine
+from udfs.engine import EngineState, Verdict
+from udfs.errors import ConfigError, nearest
+from udfs.money import narrow, to_decimal
+from udfs.reports import (
+    REPORT_COLUMNS,
+    REQUIRED_COLUMNS,
+    BadReport,
+    Report,
+    read_report,
+    row_id,
+    whole_number,
+)
+from udfs.rows import Fill, Match, fill_order
+
+DAY_MS = 86_400_000
+DEFAULT_TTL_DAYS = 7
+DEFAULT_RUN_ID = "demo"
+SOURCE = "exec_report_history"
+Key = tuple[str, str, str]
+Quote = Callable[[str], str]
+
+
+class EngineReport(NamedTuple):
+    """The folder of a finished run of the engine, and its manifest."""
+
+    folder: Path
+    manifest: dict[str, Any]
+
+
+class Booked(NamedTuple):
+    """What the engine made of fills: matches in order, each key's state, copies not applied."""
+
+    matches: list[Match]
+    states: dict[Key, EngineState]
+    duplicates: int
+
+
+def book_fills(fills: Iterable[Fill], quote: Quote, ttl_ms: int) -> Booked:
+    """Applies fills in the order of events, whatever order they come in; copies are counted."""
+    states: dict[Key, EngineState] = {}
+    seen: dict[tuple[str, str, str, str, str], int] = {}
+    matches: list[Match] = []
+    duplicates = 0
+    for fill in sorted(fills, key=fill_order):
+        key = (fill.account_id, fill.strategy_id, fill.symbol)
+        name = (*key, fill.order_id, fill.fill_id)
+        state = states.get(key, engine.EMPTY)
+        if engine.verdict(state, fill, seen.get(name), ttl_ms) is not Verdict.APPLY:
+            duplicates += 1
+            continue
+        seen[name] = fill.ts
+        states[key], booked = engine.apply(state, fill, quote(fill.symbol))
+        matches.extend(booked.matches)
+    return Booked(matches, states, duplicates)
+
+
+def read_reports(path: Path) -> list[dict[str, str | None]]:
+    """The rows of a CSV or Parquet file, every value as text."""
+    if not path.is_file():
+        raise ConfigError(f"--exec-reports: there is no file {path}; name a CSV or Parquet file")
+    if is_csv(str(path)):
+        table = read_text_csv(str(path), REPORT_COLUMNS)
+    else:
+        table = _read_parquet(path)
+    missing = [name for name in REQUIRED_COLUMNS if name not in table.column_names]
+    if missing:
+        hint = nearest(missing[0], table.column_names)
+        raise ConfigError(
+            f"{path}: column {missing[0]!r} is missing{hint}; it has "
+            f"{', '.join(table.column_names)}; expected {', '.join(REPORT_COLUMNS)}"
+        )
+    names = [name for name in REPORT_COLUMNS if name in table.column_names]
+    values = [[_text(value) for value in table[name].to_pylist()] for name in names]
+    return [dict(zip(names, row, strict=True)) for row in zip(*values, strict=True)]
+
+
+def _read_parquet(path: Path) -> pa.Table:
+    import pyarrow.parquet as pq
+
+    try:
+        return pq.read_table(path)
+    except (pa.ArrowException, OSError) as error:
+        raise ConfigError(f"{path}: not a Parquet file that can be read: {error}") from None
+
+
+def _text(value: object) -> str | None:
+    """A value as text: a float by its shortest repr, a decimal without exponent."""
+    if value is None or isinstance(value, str):
+        return value
+    if isinstance(value, Decimal):
+        return format(value, "f")
+    return repr(value) if isinstance(value, float) else str(value)
+
+
+def sort_out(
+    reports: Iterable[Report], quote: Quote, run_id: str
+) -> tuple[list[Fill], list[dict[str, Any]], Counter[str]]:
+    """Reports as fills; the bad ones as rows of rejects (each distinct row once) and by code."""
+    fills: list[Fill] = []
+    rejects: dict[str, dict[str, Any]] = {}
+    codes: Counter[str] = Counter()
+    for report in reports:
+        read = read_report(report, quote(report.get("symbol") or ""))
+        if isinstance(read, BadReport):
+            codes[read.code.value] += 1
+            row = _reject_row(report, read, run_id)
+            rejects.setdefault(row["row_id"], row)
+        else:
+            fills.append(read)
+    return fills, list(rejects.values()), codes
+
+
+def _reject_row(report: Report, bad: BadReport, run_id: str) -> dict[str, Any]:
+    values = {name: report.get(name) for name in REPORT_COLUMNS}
+    return {
+        "source_table": SOURCE,
+        "row_id": row_id(report),
+        "code": bad.code.value,
+        "detail": bad.detail,
+        "row_json": json.dumps(values, ensure_ascii=False),
+        "ts": whole_number(report.get("ts")),
+        "run_id": run_id,
+    }
+
+
+def engine_tables(
+    booked: Booked, rejects: Sequence[dict[str, Any]], quote: Quote, run_id: str, run_tag: str
+) -> dict[str, pa.Table]:
+    """All tables of the engine in full mode."""
+    books = [Book(*key, quote(key[2]), state) for key, state in booked.states.items()]
+    return {
+        "trade_match_history": match_table(booked.matches, run_id, run_tag),
+        "open_positions_lots": columns.rows_table(
+            trading.OPEN_POSITIONS_LOTS, positions.lot_rows(books, run_id)
+        ),
+        "open_positions_rollup": columns.rows_table(
+            trading.OPEN_POSITIONS_ROLLUP, positions.rollup_rows(books, run_id)
+        ),
+        "realized_pnl_latest": columns.rows_table(
+            trading.REALIZED_PNL_LATEST, positions.realized_rows(books, run_id)
+        ),
+        "rejects": columns.rows_table(ops.REJECTS, rejects),
+    }
+
+
+def match_table(matches: Sequence[Match], run_id: str, run_tag: str) -> pa.Table:
+    """trade_match_history of matches in their order."""
+    rows = []
+    for match in matches:
+        pnl = narrow(match.realized_pnl)
+        rows.append(
+            {
+                "match_id": match.match_id,
+                "account_id": match.account_id,
+                "strategy_id": match.strategy_id,
+                "symbol": match.symbol,
+                "buy_order_id": match.buy_order_id,
+                "sell_order_id": match.sell_order_id,
+                "matched_qty": to_decimal(match.qty),
+                "buy_price": to_decimal(match.buy_price),
+                "sell_price": to_decimal(match.sell_price),
+                "realized_pnl": to_decimal(pnl),
+                "fees": to_decimal(match.fees),
+                "net_pnl": to_decimal(pnl - match.fees),
+                "other_fees": positions.other_fees_text(match.other_fees),
+                "open_ts": match.open_ts,
+                "match_ts": match.match_ts,
+                "run_id": run_id,
+                "run_tag": run_tag,
+            }
+        )
+    return columns.rows_table(trading.TRADE_MATCH_HISTORY, rows)
+
+
+def quotes_of(config: Config | None) -> Quote:
+    """Each symbol's quote: the configuration's, else its last three letters."""
+    known = {} if config is None else {name: quote_of(name, config) for name in config.symbols}
+    return lambda symbol: known.get(symbol, symbol[-3:])
+
+
+def run_engine(
+    exec_reports: Path, out: Path, run_tag: str, config: Config | None, overwrite: bool
+) -> EngineReport:
+    """Reads exec reports, books them, and writes the engine's tables to `<out>/<run id>`."""
+    started = time.perf_counter()
+    run_id = DEFAULT_RUN_ID if config is None else config.run.id
+    days = DEFAULT_TTL_DAYS if config is None else config.dedupe.ttl_days
+    quote = quotes_of(config)
+    reports = read_reports(exec_reports)
+    folder = RunFolder(out, run_id, overwrite)
+    try:
+        fills, rejects, codes = sort_out(reports, quote, run_id)
+        booked = book_fills(fills, quote, days * DAY_MS)
+        rows = write_tables(folder.staging, engine_tables(booked, rejects, quote, run_id, run_tag))
+        manifest = {
+            "run_id": run_id,
+            "config": None if config is None else config_as_dict(config),
+            "inputs": [{"path": str(exec_reports), "rows": len(reports)}],
+            "rows": rows,
+            "rejected": dict(sorted(codes.items())),
+            "duplicates": booked.duplicates,
+            "timings": {"total_s": round(time.perf_counter() - started, 3)},
+        }
+        return EngineReport(folder.finish(manifest), manifest)
+    except OSError as error:
+        folder.discard()
+        name = error.filename or folder.staging
+        raise ConfigError(f"{name}: cannot be written: {error.strerror or error}") from error
+    except BaseException:
+        folder.discard()
+        raise
