@@ -5,14 +5,14 @@ from pathlib import Path
 
 import pytest
 
-from tests.scenarios.test_lots import Case, read_cases, wide_text
+from tests.scenarios.tables import Case, read_cases, wide_text
 from udfs import tradepicker
 from udfs.money import UNIT, plain_text, units
 from udfs.plan import NO_CAP, AccountPlan, GatePlan, SymbolPlan
 from udfs.rows import BUY, DETAILS, SELL, Code, Decision, OrderEnd, PositionChange, Signal
 from udfs.tradepicker import GateParams, GateState, OpenOrder
 
-TABLES = Path(__file__).with_name("gate.txt")
+TABLES = sorted(Path(__file__).parent.glob("gate_*.txt"))
 SIDES = {"BUY": BUY, "SELL": SELL}
 ACCOUNT = AccountPlan(
     account_id="acct-1",
@@ -184,7 +184,7 @@ class Run:
         )
 
 
-CASES = read_cases(TABLES.read_text(encoding="utf-8"))
+CASES = [case for path in TABLES for case in read_cases(path.read_text(encoding="utf-8"))]
 
 
 def run_case(case: Case) -> tuple[list[str], list[Decision]]:

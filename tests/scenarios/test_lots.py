@@ -1,12 +1,11 @@
 """FIFO lots as tables: lots before, fills, then the matches, lots and position they must give."""
 
 import re
-from decimal import Context, Decimal
 from pathlib import Path
-from typing import NamedTuple
 
 import pytest
 
+from tests.scenarios.tables import Case, read_cases, wide_text
 from udfs import engine
 from udfs.engine import EngineState
 from udfs.ids import hash_id
@@ -18,7 +17,6 @@ TABLES = Path(__file__).with_name("lots.txt")
 QUOTE = "USD"
 KEY = ("acct-1", "s", "BTCUSD")
 SIDES = {"BUY": BUY, "SELL": SELL, "LONG": BUY, "SHORT": SELL}
-EXACT = Context(prec=100)
 LOT = re.compile(
     r"(?P<side>LONG|SHORT) (?P<rem>\S+?)/(?P<open>[^/ ]+)(/(?P<whole>\S+))? @ (?P<price>\S+)"
     r" fee (?P<left>\S+?)/(?P<fee>\S+)( (?P<currency>[A-Z]+))? (?P<order>\S+)"
@@ -27,35 +25,6 @@ FILL = re.compile(
     r"(?P<order>\S+) (?P<side>BUY|SELL) (?P<qty>\S+) @ (?P<price>\S+)"
     r"( fee (?P<fee>\S+)( (?P<currency>[A-Z]+))?)?"
 )
-
-
-class Case(NamedTuple):
-    """One table: section name to its lines."""
-
-    name: str
-    sections: dict[str, list[str]]
-
-
-def read_cases(text: str) -> list[Case]:
-    """The cases of a file; ValueError for a line outside a section."""
-    cases: list[Case] = []
-    lines: list[str] | None = None
-    for line in text.splitlines():
-        word, _, rest = line.partition(":")
-        if not line.strip() or line.startswith("#"):
-            continue
-        if word == "case":
-            cases.append(Case(rest.strip(), {}))
-            lines = None
-        elif not line.startswith(" "):
-            lines = cases[-1].sections.setdefault(word, [])
-            if rest.strip():
-                lines.append(rest.strip())
-        elif lines is None:
-            raise ValueError(f"{line!r} stands outside a section")
-        else:
-            lines.append(line.strip())
-    return cases
 
 
 def names(order: str) -> tuple[str, str]:
@@ -102,12 +71,6 @@ def read_fill(line: str, ts: int) -> Fill:
         fee_currency=found["currency"] or QUOTE,
         venue="TEST",
     )
-
-
-def wide_text(amount: int) -> str:
-    """Units of 10^-36 as plain decimal text."""
-    number = Decimal(amount).scaleb(-36, EXACT).normalize(EXACT)
-    return f"{number if number else Decimal(0):f}"
 
 
 def short_name(order_id: str, fill_id: str) -> str:
