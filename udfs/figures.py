@@ -25,7 +25,7 @@ Where this differs from other tools, which matters when numbers are held side by
 """
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import NamedTuple
 
 import numpy as np
@@ -33,7 +33,6 @@ import numpy as np
 from udfs.bars import Floats, Ints
 from udfs.money import plain_text
 
-TOTAL = ""  # the strategy_id of a line that sums up an account's strategies
 # Below this share of the largest cost a position counts as closed: sums of floats leave dust.
 FLAT = 1e-9
 
@@ -41,6 +40,7 @@ FLAT = 1e-9
 class FigureInput(NamedTuple):
     """What the figures of one (account, strategy, quote currency) are made of.
 
+    A line that sums up an account's strategies has the same, merged, with strategy_id "".
     `gross` and `fees` in units of 10^-18. net_pnl float64[m] per round trip. equity float64[days]
     without start capital. usage_ts int64[f] (ascending) and usage_cost float64[f]: times of fills
     and the total absolute open cost after each. `first_ts` and `last_ts` are the close times of
@@ -95,38 +95,6 @@ def summary_row(given: FigureInput) -> dict[str, object]:
         "peak_capital": peak_capital(given.usage_cost),
         "start_capital": given.start_capital,
     }
-
-
-def merged(inputs: Sequence[FigureInput]) -> FigureInput:
-    """The inputs of an account's strategies in one currency as one, with strategy_id TOTAL.
-
-    Capital in use adds up over strategies at every moment. ValueError where there are no inputs or
-    they are of several accounts, currencies or spans.
-    """
-    if len({(one.account_id, one.currency, one.first_ts, one.last_ts) for one in inputs}) != 1:
-        raise ValueError("figures add up only within one account, currency and span")
-    codes = sorted({code for one in inputs for code in one.rejected})
-    usage_ts, usage_cost = _total_usage(inputs)
-    return inputs[0]._replace(
-        strategy_id=TOTAL,
-        signals=sum(one.signals for one in inputs),
-        accepted=sum(one.accepted for one in inputs),
-        rejected={code: sum(one.rejected.get(code, 0) for one in inputs) for code in codes},
-        gross=sum(one.gross for one in inputs),
-        fees=sum(one.fees for one in inputs),
-        net_pnl=np.concatenate([one.net_pnl for one in inputs]),
-        equity=np.sum([one.equity for one in inputs], axis=0),
-        usage_ts=usage_ts,
-        usage_cost=usage_cost,
-    )
-
-
-def _total_usage(inputs: Sequence[FigureInput]) -> tuple[Ints, Floats]:
-    """All fills of the inputs by time, equal times in the order of the inputs, and the sum."""
-    times = np.concatenate([one.usage_ts for one in inputs])
-    steps = np.concatenate([np.diff(one.usage_cost, prepend=0.0) for one in inputs])
-    order = np.argsort(times, kind="stable")
-    return times[order], np.maximum(np.cumsum(steps[order]), 0.0)
 
 
 def win_rate(net_pnl: Floats) -> float | None:

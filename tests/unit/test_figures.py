@@ -8,11 +8,9 @@ import numpy as np
 import pytest
 
 from udfs.figures import (
-    TOTAL,
     FigureInput,
     daily_returns,
     max_drawdown,
-    merged,
     peak_capital,
     profit_factor,
     sharpe,
@@ -185,46 +183,3 @@ def test_one_day():
     row = summary_row(given(equity=floats(25.0)))
     assert row["sharpe"] is None
     assert row["max_drawdown"] == 0.0
-
-
-def test_an_account_adds_its_strategies_up():
-    first = given()
-    second = given(
-        strategy_id="rsi",
-        signals=2,
-        accepted=1,
-        rejected={"NO_OPEN_POSITION": 4},
-        gross=units("-5"),
-        fees=units("-0.25"),
-        net_pnl=floats(-4.75),
-        equity=floats(0.0, -2.0, -3.0, -4.75),
-        usage_ts=ints(150, 350),
-        usage_cost=floats(100.0, 0.0),
-    )
-    total = merged([first, second])
-    assert total.strategy_id == TOTAL
-    assert total.usage_ts.tolist() == [100, 150, 200, 300, 350, 400, 500, 600]
-    assert total.usage_cost.tolist() == [250, 350, 100, 400, 300, 0, 200, 0]
-    row = summary_row(total)
-    assert (row["signals"], row["accepted"], row["round_trips"]) == (10, 7, 4)
-    assert row["rejected"] == {"NO_OPEN_POSITION": 5, "OPEN_LIMIT_EXCEEDED": 1}
-    assert (row["gross_pnl"], row["fees"], row["net_pnl"]) == ("23.5", "3.25", "20.25")
-    assert row["peak_capital"] == 400.0
-    assert row["time_in_market"] == pytest.approx(0.4)
-    assert row["max_drawdown"] == pytest.approx(13.0)  # 30 to 17
-
-
-def test_one_strategy_is_its_account():
-    alone = summary_row(merged([given()]))
-    assert alone == summary_row(given()) | {"strategy_id": TOTAL}
-
-
-@pytest.mark.parametrize("change", [{"currency": "EUR"}, {"account_id": "b"}, {"last_ts": 7}])
-def test_what_does_not_add_up_is_refused(change):
-    with pytest.raises(ValueError, match="add up only within one account"):
-        merged([given(), given(**change)])
-
-
-def test_nothing_is_nothing_to_merge():
-    with pytest.raises(ValueError, match="add up"):
-        merged([])

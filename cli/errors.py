@@ -1,0 +1,39 @@
+"""How errors reach a person: in plain words on standard error, with an exit code, no traceback."""
+
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import typer
+
+from udfs.errors import ConfigError, Refusal
+
+REFUSED = 2
+INTERRUPTED = 130  # as shells count a process ended by Ctrl-C
+NOTHING_WRITTEN = "interrupted: nothing was written"
+
+
+@contextmanager
+def told(interrupted: str = NOTHING_WRITTEN) -> Iterator[None]:
+    """Turn what a user can mend into one message and an exit code.
+
+    Exit code 2 for ConfigError, Refusal and files that can't be read or written, 130 for Ctrl-C
+    with the words of `interrupted`. Anything else is a fault of ours and keeps its traceback.
+    """
+    try:
+        yield
+    except (ConfigError, Refusal) as error:
+        raise failed(str(error)) from None
+    except KeyboardInterrupt:
+        print(f"\n{interrupted}", file=sys.stderr)
+        raise typer.Exit(INTERRUPTED) from None
+    except OSError as error:
+        if error.filename is None:
+            raise
+        raise failed(f"{error.filename}: {error.strerror}") from None
+
+
+def failed(message: str) -> typer.Exit:
+    """Print `error: ...` and give the exit to raise."""
+    print(f"error: {message}", file=sys.stderr)
+    return typer.Exit(REFUSED)

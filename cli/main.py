@@ -1,0 +1,95 @@
+"""The command `tradeflow`. Commands import what they need when they run, so that help is quick."""
+
+import sys
+from importlib.abc import MetaPathFinder
+
+import typer
+
+from cli.backtest import EXAMPLES as BACKTEST_EXAMPLES
+from cli.backtest import backtest
+from cli.data import SIMULATE_EXAMPLES, simulate
+from cli.doctor import doctor
+from cli.engine import EXAMPLES as ENGINE_EXAMPLES
+from cli.engine import engine
+from cli.help import NO_VALUE, examples
+from cli.strategies import strategies
+from cli.tables import tables
+
+RUN = "Run"
+LOOK_UP = "Look up"
+SET_UP = "Set up"
+
+app = typer.Typer(
+    name="tradeflow",
+    help="Bars to signals to trades to profit and loss, exact and repeatable, on Apache Flink.",
+    epilog=examples(
+        ("tradeflow data simulate", "a month of simulated bars in data/example"),
+        ("tradeflow backtest", "run conf/backtest.yaml over them"),
+        ("tradeflow strategies", "what can be configured"),
+        ("tradeflow backtest --help", "every option of a command"),
+    ),
+    rich_markup_mode="rich",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+data = typer.Typer(help="Bars: make some to try things on.", no_args_is_help=True)
+
+
+def _version(wanted: bool) -> None:
+    if not wanted:
+        return
+    from importlib.metadata import PackageNotFoundError, version
+
+    try:
+        print(f"tradeflow {version('tradeflow')}")
+    except PackageNotFoundError:
+        print("tradeflow (not installed: run make setup)")
+    raise typer.Exit
+
+
+@app.callback()
+def _options(
+    version: bool = typer.Option(
+        False,
+        "--version",
+        metavar=NO_VALUE,
+        callback=_version,
+        is_eager=True,
+        help="Print the version and exit.",
+    ),
+) -> None:
+    """The options of `tradeflow` itself."""
+
+
+app.command(rich_help_panel=RUN, epilog=BACKTEST_EXAMPLES)(backtest)
+app.command(rich_help_panel=RUN, epilog=ENGINE_EXAMPLES)(engine)
+app.command(rich_help_panel=LOOK_UP)(strategies)
+app.command(rich_help_panel=LOOK_UP)(tables)
+app.command(rich_help_panel=SET_UP)(doctor)
+app.add_typer(data, name="data", rich_help_panel=SET_UP)
+data.command(epilog=SIMULATE_EXAMPLES)(simulate)
+
+
+@data.callback()
+def _data() -> None:
+    """A group even while it has one command."""
+
+
+class WithoutPandas(MetaPathFinder):
+    """Says that there is no pandas: pyarrow would load it (0.2 s) at its first array, unused."""
+
+    def find_spec(self, name: str, path: object, target: object = None) -> None:
+        """Refuse pandas, pass on everything else."""
+        if name == "pandas":
+            raise ModuleNotFoundError(f"{name} is not for the command line", name=name)
+
+
+def main() -> None:
+    """The entry point of the command."""
+    sys.meta_path.insert(0, WithoutPandas())
+    app()
+
+
+if __name__ == "__main__":
+    main()
