@@ -100,7 +100,8 @@ _APPLY = engine.Verdict.APPLY
 
 def open_cost_float(lots: tuple[Lot, ...]) -> float:
     """The absolute open cost, for figures that are shown (not booked)."""
-    return abs(sum(lot.side * lot.qty_rem * lot.price for lot in lots)) / (UNIT * UNIT)
+    cost = sum(lot.side * lot.qty_rem * lot.price for lot in lots)
+    return float(abs(cost) / (UNIT * UNIT))
 
 
 def fold(plan: RunPlan, given: AccountInput) -> Outcome:

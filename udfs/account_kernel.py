@@ -6,13 +6,11 @@ whole. Amounts are int64 at each symbol's own decimals, products 128 bits (udfs/
 answers OVERFLOW as soon as a number might not fit; the caller then takes the step form.
 """
 
-from typing import NamedTuple
-
 import numpy as np
 
-from udfs.bars import Bools, Floats, Ints
+from udfs.account_memory import Books, Days, Decided, Events, Gate, Rules
+from udfs.bars import Ints
 from udfs.compiled import njit
-from udfs.dense import Actions, Indices
 from udfs.wide import (
     LIMIT,
     add,
@@ -37,106 +35,6 @@ OVERFLOW = 1
 ) = range(6)
 
 
-class Events(NamedTuple):
-    """Signals in order (n) and their fills' order: see AccountInput. `key` int64[n]."""
-
-    key: Ints
-    symbol: Indices
-    action: Actions
-    ts: Ints
-    price: Ints
-    fill_price: Ints
-    fill_ts: Ints
-    fill_at: Ints
-
-
-class Rules(NamedTuple):
-    """Per account and per key k / symbol s.
-
-    `fixed` int64[k] the sized quantity, or -1: then `budget_high/low` int64[k] / the price gives
-    whole steps of `step` int64[s]. `fee_bps` with `fee_power` int64[s]: a fee in 1e-12 is price x
-    qty x fee_bps / 10^fee_power (x 10^-fee_power where negative). `lift` int64[s] takes a product
-    to 18 decimals. cap -1: none. `limit_high/low` the budget in units, limit_high -1: none.
-    """
-
-    fixed: Ints
-    sized_high: Ints
-    sized_low: Ints
-    step: Ints
-    fee_bps: int
-    fee_power: Ints
-    lift: Ints
-    cap: int
-    limit_high: int
-    limit_low: int
-    max_entries: int
-    sell_requires_long: bool
-    reserve_on_open: bool
-    ttl_ms: int
-
-
-class Books(NamedTuple):
-    """Per key k, filled by the loop; lots are a linked list of signals from `head` to `tail`.
-
-    cost, pnl and fees are int64[k, 2] (low bits, high); fees and open_fees in 1e-12.
-    """
-
-    net: Ints
-    cost: Ints
-    open_fees: Ints
-    head: Ints
-    tail: Ints
-    pnl: Ints
-    fees: Ints
-    matches: Ints
-    seq: Ints
-    updated_ts: Ints
-    matched_ts: Ints
-
-
-class Decided(NamedTuple):
-    """Per signal n, filled by the loop. qty -1: not computed. `next_lot` links open lots."""
-
-    code: Actions
-    qty: Ints
-    open_symbols: Indices
-    reserved_symbols: Indices
-    fee: Ints
-    next_lot: Ints
-    fill_signal: Ints
-    fill_cost: Floats
-    match_open: Ints
-    match_close: Ints
-    match_index: Indices
-    match_pnl: Ints
-    match_fees: Ints
-
-
-class Days(NamedTuple):
-    """`starts` int64[days + 1]; per key and day: what the day realized, and the state at its end.
-
-    pnl, fees, cost int64[k, days, 2] (low bits, high); net, open_fees int64[k, days]; `touched`.
-    """
-
-    starts: Ints
-    pnl: Ints
-    fees: Ints
-    net: Ints
-    cost: Ints
-    open_fees: Ints
-    touched: Bools
-
-
-class Gate(NamedTuple):
-    """The gate's memory: per key k and symbol s. `held` int64[k + 1, 2] in units, last the sum."""
-
-    reserved_until: Ints
-    entries: Ints
-    held: Ints
-    open_keys: Ints
-    reserved_symbol: Ints
-
-
 @njit
 def _fee(price: np.int64, qty: np.int64, fee_bps: np.int64, power: np.int64) -> np.int64:
     """price x qty x fee_bps / 10^power, half-even; the caller checked the magnitude."""
@@ -147,7 +45,7 @@ def _fee(price: np.int64, qty: np.int64, fee_bps: np.int64, power: np.int64) -> 
     else:
         high, low = scale(high, low, np.uint64(10 ** (-power)))
     fee = np.int64(low)
-    return -fee if fee_bps < 0 else fee
+    return np.int64(-fee) if fee_bps < 0 else fee
 
 
 @njit
@@ -164,13 +62,13 @@ def _size(rules: Rules, key: np.int64, symbol: np.int64, price: np.int64) -> np.
     if price <= 0:
         return np.int64(-1)
     if rules.fixed[key] >= 0:
-        return rules.fixed[key]
+        return np.int64(rules.fixed[key])
     high, low, _ = divide_unsigned(
         np.uint64(rules.sized_high[key]), np.uint64(rules.sized_low[key]), np.uint64(price)
     )
     if high != np.uint64(0) or float(low) * float(rules.step[symbol]) > FITS:
         return np.int64(-2)
-    return np.int64(low) * rules.step[symbol]
+    return np.int64(np.int64(low) * rules.step[symbol])
 
 
 @njit
@@ -217,7 +115,7 @@ def _check(
                 return BUDGET_EXCEEDED, np.int64(-2)
             high, low = _notional(qty, price, rules.lift[symbol])
             high, low = add(high, low, gate.held[last, 1], np.uint64(gate.held[last, 0]))
-            if less(rules.limit_high, np.uint64(rules.limit_low), high, low):
+            if less(np.int64(rules.limit_high), np.uint64(rules.limit_low), high, low):
                 return BUDGET_EXCEEDED, qty
         return OK, qty
     if rules.sell_requires_long:
@@ -357,7 +255,7 @@ def _apply_fill(
     fee_size = charged / 10.0 ** float(rules.fee_power[symbol])
     if max(charged, size * float(rules.lift[symbol])) > LIMIT or fee_size > FITS:
         return -1, 0
-    decided.fee[at] = _fee(price, qty, rules.fee_bps, rules.fee_power[symbol])
+    decided.fee[at] = _fee(price, qty, np.int64(rules.fee_bps), rules.fee_power[symbol])
     net = books.net[key]
     if net != 0 and (net > 0) != (action > 0):
         matches = _close_lots(events, books, decided, days, key, at, day, matches)

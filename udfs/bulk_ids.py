@@ -225,7 +225,7 @@ def _table(texts: Sequence[str]) -> tuple[Ids, Ints]:
 
 def _size(*parts: Ids) -> int:
     """Room for a message of these parts, two orders with fills, numbers, separators, padding."""
-    return sum(part.shape[-1] for part in parts) + 4 * ID_LENGTH + 3 * _MAX_DIGITS + 128
+    return sum(int(part.shape[-1]) for part in parts) + 4 * ID_LENGTH + 3 * _MAX_DIGITS + 128
 
 
 def signal_ids(

@@ -1,16 +1,19 @@
 """The dense stage of one symbol: base bars → features → strategies → signals, in columns.
 
-One kernel with carried state: `initial_state`, then `advance` with every piece of bars, then
-`finish`. Values do not depend on how the bars are cut into pieces.
+Two kernels with carried state, `indicate` (bars → final rows of every timeframe) and `decide`
+(final rows → signals), and both in one: `initial_state`, then `advance` with every piece of bars,
+then `finish`. Values do not depend on how the bars are cut into pieces.
 """
 
+from collections.abc import Mapping
+from types import MappingProxyType
 from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
 from udfs import features as feature_kernels
-from udfs.bars import Bars, Floats, Ints
+from udfs.bars import Bars, Floats, Ints, next_bars
 from udfs.plan import RunPlan, StrategyPlan
 from udfs.resample import ResampleState, resample
 from udfs.resample import initial_state as initial_window
@@ -45,13 +48,18 @@ class SymbolFrames(NamedTuple):
     frames: tuple[Frame, ...]
 
 
-class FrameState(NamedTuple):
-    """Carried by one timeframe: its window, its kernels, and its last row of all columns."""
+class IndicatorState(NamedTuple):
+    """What `indicate` carries for one timeframe: its window and its kernels."""
 
     window: ResampleState
     kernels: feature_kernels.State
-    last_close_ts: int
-    last: dict[str, float]
+
+
+class LastRow(NamedTuple):
+    """What `decide` carries for one timeframe: the close time and the columns of its last row."""
+
+    close_ts: int = NO_NEXT
+    columns: Mapping[str, float] = MappingProxyType({})
 
 
 class Signals(NamedTuple):
@@ -81,7 +89,8 @@ class IndicatorRows(NamedTuple):
 class DenseState(NamedTuple):
     """Everything that the dense stage carries from piece to piece for one symbol."""
 
-    frames: tuple[FrameState, ...]
+    indicators: tuple[IndicatorState, ...]
+    last: tuple[LastRow, ...]
     waiting: Signals
 
 
@@ -121,16 +130,23 @@ def symbol_frames(plan: RunPlan, symbol: str) -> SymbolFrames:
 
 def initial_state(symbol: SymbolFrames) -> DenseState:
     """Before the first bar."""
-    frames = tuple(
-        FrameState(
+    return DenseState(initial_indicators(symbol), initial_rows(symbol), no_signals())
+
+
+def initial_indicators(symbol: SymbolFrames) -> tuple[IndicatorState, ...]:
+    """The state of `indicate` before the first bar."""
+    return tuple(
+        IndicatorState(
             window=initial_window(),
             kernels=feature_kernels.initial_state(feature_kernels.feature_set(frame.features)),
-            last_close_ts=NO_NEXT,
-            last={},
         )
         for frame in symbol.frames
     )
-    return DenseState(frames, no_signals())
+
+
+def initial_rows(symbol: SymbolFrames) -> tuple[LastRow, ...]:
+    """The state of `decide` before the first row."""
+    return tuple(LastRow() for _ in symbol.frames)
 
 
 def no_signals() -> Signals:
@@ -151,32 +167,48 @@ def advance(
     """The state after these base bars, the signals whose next bar is known, the final rows."""
     if not len(bars.ts):
         return state, no_signals(), []
-    windows: list[ResampleState] = []
-    kernels: list[feature_kernels.State] = []
+    indicators, rows = indicate(state.indicators, bars, symbol)
+    last, signals = decide(state.last, rows, symbol)
+    ready, waiting = _attach_next(concat_signals([state.waiting, signals]), bars)
+    return DenseState(indicators, last, waiting), ready, rows
+
+
+def indicate(
+    state: tuple[IndicatorState, ...], bars: Bars, symbol: SymbolFrames
+) -> tuple[tuple[IndicatorState, ...], list[IndicatorRows]]:
+    """The state after these base bars, and each timeframe's final rows with all its columns."""
+    after: list[IndicatorState] = []
     rows: list[IndicatorRows] = []
-    for frame, carried in zip(symbol.frames, state.frames, strict=True):
+    for frame, carried in zip(symbol.frames, state, strict=True):
         window, final = carried.window, bars
         if frame.length_ms != symbol.base_ms:
             window, final = resample(window, bars, symbol.base_ms, frame.length_ms)
         names = feature_kernels.feature_set(frame.features)
-        kernel, columns = feature_kernels.compute(carried.kernels, final, names)
+        kernels, columns = feature_kernels.compute(carried.kernels, final, names)
         columns.update({name: getattr(final, name) for name in OHLCV})
-        windows.append(window)
-        kernels.append(kernel)
+        after.append(IndicatorState(window, kernels))
         rows.append(IndicatorRows(frame.timeframe, final.ts + frame.length_ms, columns))
-    signals = [state.waiting]
-    frames: list[FrameState] = []
-    for i, (frame, carried) in enumerate(zip(symbol.frames, state.frames, strict=True)):
-        columns = dict(rows[i].columns)
-        columns.update(_borrow(frame, rows[i].ts, symbol, state, rows))
-        last, close_ts = carried.last, carried.last_close_ts
-        if len(rows[i].ts):
-            signals.extend(_decide(frame, rows[i].ts, columns, carried.last, symbol.start_ts))
-            last = {name: float(column[-1]) for name, column in columns.items()}
-            close_ts = int(rows[i].ts[-1])
-        frames.append(FrameState(windows[i], kernels[i], close_ts, last))
-    ready, waiting = _attach_next(_concat(signals), bars)
-    return DenseState(tuple(frames), waiting), ready, rows
+    return tuple(after), rows
+
+
+def decide(
+    state: tuple[LastRow, ...], rows: list[IndicatorRows], symbol: SymbolFrames
+) -> tuple[tuple[LastRow, ...], Signals]:
+    """The state after these rows, one piece per timeframe, and the signals that they give.
+
+    The signals' next bar is still unknown.
+    """
+    signals = [no_signals()]
+    after: list[LastRow] = []
+    for frame, last, own in zip(symbol.frames, state, rows, strict=True):
+        columns = dict(own.columns)
+        columns.update(_borrow(frame, own.ts, symbol, state, rows))
+        if len(own.ts):
+            signals.extend(_decide(frame, own.ts, columns, last.columns, symbol.start_ts))
+            newest = {name: float(column[-1]) for name, column in columns.items()}
+            last = LastRow(int(own.ts[-1]), newest)
+        after.append(last)
+    return tuple(after), concat_signals(signals)
 
 
 def finish(state: DenseState) -> Signals:
@@ -188,7 +220,7 @@ def _borrow(
     frame: Frame,
     close_ts: Ints,
     symbol: SymbolFrames,
-    state: DenseState,
+    state: tuple[LastRow, ...],
     rows: list[IndicatorRows],
 ) -> dict[str, Floats]:
     """Columns of other timeframes as known at each of these closes: the last bar with end <= t."""
@@ -197,10 +229,10 @@ def _borrow(
     for name in frame.borrowed:
         timeframe, _, feature = name.rpartition(":")
         source = timeframes.index(timeframe)
-        carried = state.frames[source]
-        ends = np.concatenate(([carried.last_close_ts], rows[source].ts))
+        last = state[source]
+        ends = np.concatenate(([last.close_ts], rows[source].ts))
         values = np.concatenate(
-            ([carried.last.get(feature, np.nan)], rows[source].columns[feature])
+            ([last.columns.get(feature, np.nan)], rows[source].columns[feature])
         )
         columns[name] = values[np.searchsorted(ends, close_ts, side="right") - 1]
     return columns
@@ -210,7 +242,7 @@ def _decide(
     frame: Frame,
     close_ts: Ints,
     columns: dict[str, Floats],
-    last: dict[str, float],
+    last: Mapping[str, float],
     start_ts: int | None,
 ) -> list[Signals]:
     """Signals of all strategies anchored here, their next bar still unknown."""
@@ -242,7 +274,7 @@ def _decide(
 
 def _attach_next(signals: Signals, bars: Bars) -> tuple[Signals, Signals]:
     """(signals with their next bar in this piece, those whose next bar is still to come)."""
-    at = np.searchsorted(bars.ts, signals.ts, side="left")
+    at = next_bars(signals.ts, bars)
     found = at < len(bars.ts)
     waiting = _take(signals, ~found)
     at = at[found]
@@ -252,12 +284,9 @@ def _attach_next(signals: Signals, bars: Bars) -> tuple[Signals, Signals]:
 
 def _take(signals: Signals, mask: npt.NDArray[np.bool_]) -> Signals:
     """The rows where `mask` is True."""
-    return Signals(*(column[mask] for column in signals))  # type: ignore[arg-type]
+    return Signals._make((column[mask] for column in signals))
 
 
-def _concat(pieces: list[Signals]) -> Signals:
+def concat_signals(pieces: list[Signals]) -> Signals:
     """The pieces one after another."""
     return Signals(*(np.concatenate(columns) for columns in zip(*pieces, strict=True)))  # type: ignore[arg-type]
-
-
-concat_signals = _concat

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from udfs.bars import Bars, Floats
+from udfs.bars import Bars, Floats, cut
 from udfs.compiled import njit
 
 ResampleState = Floats  # float64[6]: window start or -1, open, high, low, close, volume
@@ -16,44 +16,41 @@ def initial_state() -> ResampleState:
 
 
 @njit
-def _windows(
-    state: Floats,
-    base_ms: int,
-    window_ms: int,
-    bars: tuple,
-    out: tuple,  # type: ignore[type-arg]
-) -> int:
+def _windows(state: Floats, base_ms: int, window_ms: int, bars: Bars, out: Bars) -> int:
     """Fill `out` with the windows that became final; answer how many. `state` is overwritten."""
-    ts, opens, highs, lows, closes, volumes = bars
-    out_ts, out_open, out_high, out_low, out_close, out_volume = out
     count = 0
     start = np.int64(state[0])
-    o, h, low, c, v = state[1], state[2], state[3], state[4], state[5]
-    for i in range(len(ts)):
-        window = ts[i] - ts[i] % window_ms
+    for i in range(len(bars.ts)):
+        window = bars.ts[i] - bars.ts[i] % window_ms
         if start >= 0 and window != start:
-            out_ts[count] = start
-            out_open[count], out_high[count], out_low[count] = o, h, low
-            out_close[count], out_volume[count] = c, v
-            count += 1
-            start = -1
+            count = _emit(state, start, out, count)
+            start = np.int64(-1)
         if start < 0:
             start = window
-            o, h, low, v = opens[i], highs[i], lows[i], volumes[i]
+            state[1], state[2], state[3] = bars.open[i], bars.high[i], bars.low[i]
+            state[5] = bars.volume[i]
         else:
-            h = max(h, highs[i])
-            low = min(low, lows[i])
-            v += volumes[i]
-        c = closes[i]
-        if ts[i] + base_ms == window + window_ms:
-            out_ts[count] = start
-            out_open[count], out_high[count], out_low[count] = o, h, low
-            out_close[count], out_volume[count] = c, v
-            count += 1
-            start = -1
+            state[2] = max(state[2], bars.high[i])
+            state[3] = min(state[3], bars.low[i])
+            state[5] += bars.volume[i]
+        state[4] = bars.close[i]
+        if bars.ts[i] + base_ms == window + window_ms:
+            count = _emit(state, start, out, count)
+            start = np.int64(-1)
     state[0] = start
-    state[1], state[2], state[3], state[4], state[5] = o, h, low, c, v
     return count
+
+
+@njit
+def _emit(state: Floats, start: np.int64, out: Bars, count: int) -> int:
+    """Write the open window behind the `count` that are there; the new count."""
+    out.ts[count] = start
+    out.open[count] = state[1]
+    out.high[count] = state[2]
+    out.low[count] = state[3]
+    out.close[count] = state[4]
+    out.volume[count] = state[5]
+    return count + 1
 
 
 def resample(
@@ -66,7 +63,6 @@ def resample(
     """
     after = state.copy()
     n = len(bars.ts) + 1
-    out = (np.empty(n, dtype=np.int64), *(np.empty(n, dtype=np.float64) for _ in range(5)))
-    count = _windows(after, base_ms, window_ms, tuple(bars), out)
-    ts, opens, highs, lows, closes, volumes = (column[:count] for column in out)
-    return after, Bars(ts, opens, highs, lows, closes, volumes)
+    out = Bars(np.empty(n, dtype=np.int64), *(np.empty(n) for _ in range(5)))
+    count = _windows(after, base_ms, window_ms, bars, out)
+    return after, cut(out, 0, count)

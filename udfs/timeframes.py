@@ -8,7 +8,7 @@ _UNITS = {"s": 1_000, "m": MINUTE_MS, "h": 3_600_000, "d": DAY_MS}
 
 
 def span_ms(text: object) -> int:
-    """A span such as `90m`, `6h`, `2d`, `5s` or `0`, in milliseconds. ValueError where it is none."""
+    """A span such as `90m`, `6h`, `2d`, `5s` or `0`, in ms. ValueError where it is none."""
     match = re.fullmatch(r"([1-9][0-9]*)([smhd])", str(text))
     if match:
         return int(match[1]) * _UNITS[match[2]]

@@ -114,7 +114,7 @@ def divide_half_even(high: np.int64, low: np.uint64, divisor: np.uint64) -> Wide
 @njit
 def less(a_high: np.int64, a_low: np.uint64, b_high: np.int64, b_low: np.uint64) -> bool:
     """a < b."""
-    return a_high < b_high or (a_high == b_high and a_low < b_low)
+    return bool(a_high < b_high or (a_high == b_high and a_low < b_low))
 
 
 @njit

@@ -3,8 +3,17 @@
 import numpy as np
 
 from udfs.plan import Params
-from udfs.strategies.kind import Actions, Columns, Kind, Param, above, actions, below, known
-from udfs.strategies.kind import turns_true
+from udfs.strategies.kind import (
+    Actions,
+    Columns,
+    Kind,
+    Param,
+    above,
+    actions,
+    below,
+    known,
+    turns_true,
+)
 
 MACD_NOISE = 1e-12  # of the bar's close
 
