@@ -1,7 +1,6 @@
 """The command `tradeflow`. Commands import what they need when they run, so that help is quick."""
 
 import sys
-from importlib.abc import MetaPathFinder
 
 import typer
 
@@ -76,7 +75,7 @@ def _data() -> None:
     """A group even while it has one command."""
 
 
-class WithoutPandas(MetaPathFinder):
+class WithoutPandas:
     """Says that there is no pandas: pyarrow would load it (0.2 s) at its first array, unused."""
 
     def find_spec(self, name: str, path: object, target: object = None) -> None:
