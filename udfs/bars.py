@@ -31,3 +31,11 @@ def cut(bars: Bars, start: int, stop: int) -> Bars:
         bars.close[start:stop],
         bars.volume[start:stop],
     )
+
+
+def next_bars(ts: Ints, bars: Bars) -> Ints:
+    """For each time the number of the next bar: the first with an open at or after it.
+
+    len(bars.ts) where there is none.
+    """
+    return np.searchsorted(bars.ts, ts, side="left")

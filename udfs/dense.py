@@ -284,9 +284,9 @@ def _attach_next(signals: Signals, bars: Bars) -> tuple[Signals, Signals]:
 
 def _take(signals: Signals, mask: npt.NDArray[np.bool_]) -> Signals:
     """The rows where `mask` is True."""
-    return Signals._make((column[mask] for column in signals))
+    return Signals._make(column[mask] for column in signals)
 
 
 def concat_signals(pieces: list[Signals]) -> Signals:
     """The pieces one after another."""
-    return Signals(*(np.concatenate(columns) for columns in zip(*pieces, strict=True)))  # type: ignore[arg-type]
+    return Signals._make(np.concatenate(columns) for columns in zip(*pieces, strict=True))

@@ -3,8 +3,8 @@
 Key: (account, strategy, symbol). State: open lots, totals, the number of the last applied fill and
 the newest one's time. Beside it stands the memory of fills, (order_id, fill_id) → ts, which the
 caller looks up and keeps, so that live it can be a map on disk: `verdict` says what to do with a
-fill, `apply` books it. Invariants: the signed lots add up to the net quantity, and every fill's
-fee is given to its matches to the last digit.
+fill, `count` tells its change of position, `apply` books it. Invariants: the signed lots add up
+to the net quantity, and every fill's fee is given to its matches to the last digit.
 """
 
 from enum import Enum
@@ -79,41 +79,51 @@ def verdict(state: EngineState, fill: Fill, first_seen_ts: int | None, ttl_ms: i
     return Verdict.APPLY
 
 
-def apply(state: EngineState, fill: Fill, quote: str) -> tuple[EngineState, Booked]:
-    """Books a fill: the key's new state and what came of it."""
-    lots, matches, ended = book(state.lots, fill, quote)
-    net_qty = state.net_qty + fill.side * fill.qty
-    closed = sum(match.qty for match in matches)
-    if closed > min(fill.qty, abs(state.net_qty)) or bool(lots) != bool(net_qty):
-        raise InvariantError(f"lots of {fill.symbol} do not add up to its net quantity {net_qty}")
-    seq = state.seq + 1
+def count(state: EngineState, fill: Fill) -> tuple[EngineState, PositionChange]:
+    """The fill as a change of position: what can be told before any lot is booked.
+
+    The state has the new net quantity, number and times; its lots and totals are untouched.
+    """
+    after = state._replace(
+        net_qty=state.net_qty + fill.side * fill.qty,
+        seq=state.seq + 1,
+        newest_ts=fill.ts if state.newest_ts is None else max(state.newest_ts, fill.ts),
+        updated_ts=fill.ts,
+    )
     change = PositionChange(
         fill.account_id,
         fill.strategy_id,
         fill.symbol,
-        seq,
+        after.seq,
         fill.order_id,
         fill.fill_id,
         fill.side,
         fill.qty,
         state.net_qty,
-        net_qty,
+        after.net_qty,
         fill.ts,
     )
+    return after, change
+
+
+def apply(state: EngineState, fill: Fill, quote: str) -> tuple[EngineState, Booked]:
+    """Books a fill: the key's new state and what came of it."""
+    counted, change = count(state, fill)
+    lots, matches, ended = book(state.lots, fill, quote)
+    net_qty = counted.net_qty
+    closed = sum(match.qty for match in matches)
+    if closed > min(fill.qty, abs(state.net_qty)) or bool(lots) != bool(net_qty):
+        raise InvariantError(f"lots of {fill.symbol} do not add up to its net quantity {net_qty}")
     others = state.other_fees
     for match in matches:
         others = add_amounts(others, match.other_fees)
-    after = EngineState(
+    after = counted._replace(
         lots=lots,
-        net_qty=net_qty,
-        seq=seq,
-        newest_ts=fill.ts if state.newest_ts is None else max(state.newest_ts, fill.ts),
         realized_pnl=state.realized_pnl + sum(match.realized_pnl for match in matches),
         fees=state.fees + sum(match.fees for match in matches),
         other_fees=others,
         matches=state.matches + len(matches),
         matched_ts=fill.ts if matches else state.matched_ts,
-        updated_ts=fill.ts,
     )
     return after, Booked(change, tuple(matches), tuple(ended))
 
