@@ -8,8 +8,7 @@ tasks -> dense, at any parallelism -> (key, blob)
 import ctypes
 import tempfile
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from pyflink.common import Types
 from pyflink.common.typeinfo import TypeInformation
@@ -49,18 +48,6 @@ class Stages(NamedTuple):
     write: Fold
 
 
-def on_python_thread(function: Callable[..., Blobs], *arguments: Any) -> list[tuple[str, bytes]]:
-    """All blobs of a stage function, called on a thread that Python itself started.
-
-    Flink's embedded interpreter calls us with a thread state that Python does not know as this
-    thread's own (a source's thread, a second operator of a chain). Compiled code that asks for the
-    interpreter lock by thread (PyGILState_Ensure, in numba's reference counts) then waits for ever
-    for the lock that its own caller holds.
-    """
-    with ThreadPoolExecutor(max_workers=1) as pool:
-        return pool.submit(lambda: list(function(*arguments))).result()
-
-
 class Record(NamedTuple):
     """A blob on its way: for whom, from where, and its place among those from there."""
 
@@ -92,7 +79,7 @@ class DenseTask(FlatMapFunction):  # type: ignore[misc]
         """Blobs of one task."""
         _check_thread()
         number, task = value
-        for place, (key, blob) in enumerate(on_python_thread(self._dense, task)):
+        for place, (key, blob) in enumerate(self._dense(task)):
             yield Record(key, f"{number:09d}", place, blob)
 
 
@@ -125,9 +112,7 @@ class FoldAtEnd(KeyedProcessFunction):  # type: ignore[misc]
         records = sorted((Record(*record) for record in self._blobs.get()), key=_arrival)
         self._blobs.clear()
         key = ctx.get_current_key()
-        for place, (to, blob) in enumerate(
-            on_python_thread(self._fold, key, [record.blob for record in records])
-        ):
+        for place, (to, blob) in enumerate(self._fold(key, [record.blob for record in records])):
             yield Record(to, key, place, blob)
 
 
