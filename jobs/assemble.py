@@ -110,13 +110,23 @@ def _counts(
 ) -> dict[str, Any]:
     """What manifest.json counts."""
     by_code = sum((group.by_code.sum(axis=0) for group in groups), np.zeros(len(CODES), int))
-    total = InputCounts(*(sum(values) for values in zip(*(_sums(o) for o in symbols), strict=True)))
     return {
         "rejected": {
             code.value: int(by_code[i])
             for i, code in enumerate(CODES)
             if code is not Code.OK and by_code[i]
         },
+        **input_counts(symbols),
+        "grid_left_out": plan.grid_left_out,
+        "over_cap": sum(group.over_cap for group in groups),
+        "unfilled": _unfilled(plan, groups),
+    }
+
+
+def input_counts(symbols: Sequence[SymbolOut]) -> dict[str, Any]:
+    """What manifest.json counts of the rows of bars."""
+    total = InputCounts(*(sum(values) for values in zip(*(_sums(o) for o in symbols), strict=True)))
+    return {
         "price_rejects": trace.reject_counts(symbols),
         "skipped": {"out_of_range": total.out_of_range, "unknown_symbol": total.unknown_symbol},
         "late": total.late,
@@ -124,9 +134,6 @@ def _counts(
         "duplicate_bars": total.duplicates,
         "duplicates": total.duplicates,
         "bars": total.rows,
-        "grid_left_out": plan.grid_left_out,
-        "over_cap": sum(group.over_cap for group in groups),
-        "unfilled": _unfilled(plan, groups),
     }
 
 

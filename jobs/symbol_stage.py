@@ -1,6 +1,6 @@
 """The dense half of a bounded run, one symbol at a time: files → bars → features → signals."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
 import numpy as np
@@ -9,9 +9,9 @@ import pyarrow as pa
 from jobs.sources import PIECE_ROWS, PRICES, UNKNOWN, RawBars, Task, read_task, value_text
 from udfs import dense
 from udfs.bar_checks import VALID, BarState, check_bars
-from udfs.bars import Floats, Ints, cut
+from udfs.bars import Bars, Floats, Ints, cut
 from udfs.days import day_starts, local_day
-from udfs.dense import IndicatorRows, Signals
+from udfs.dense import IndicatorRows, Signals, concat_signals
 from udfs.plan import RunPlan
 
 Report = Callable[[int], None]
@@ -85,32 +85,61 @@ def run_symbol(
     if task.symbol == UNKNOWN:
         return count_unknown(plan, task, report)
     frames = dense.symbol_frames(plan, task.symbol)
-    state, bar_state = dense.initial_state(frames), BarState()
+    state, intake = dense.initial_state(frames), Intake(plan, task)
     signals: list[Signals] = []
     indicators: list[IndicatorRows] = []
-    rejects: list[Reject] = []
-    counts = InputCounts()
     days = _DayTrack(plan, task.symbol)
-    for raw in read_task(task, (), piece_rows):
-        report(len(raw.rows))
-        outside = _out_of_range(plan, raw)
-        counts = counts._replace(
-            rows=counts.rows + len(raw.rows), out_of_range=counts.out_of_range + int(outside.sum())
-        )
-        if outside.any():
-            raw = _keep(raw, ~outside)
-        bar_state, checked = check_bars(bar_state, raw.bars, raw.whole_ts, plan.base_ms)
-        rejects.extend(_rejects(raw, checked.code))
-        counts = _count(counts, raw, checked.late, checked.duplicate, task.symbol)
-        days.add(checked.bars.ts, checked.bars.close)
-        state, ready, rows = dense.advance(state, checked.bars, frames)
+    for bars in intake.read(report, piece_rows):
+        days.add(bars.ts, bars.close)
+        state, ready, rows = dense.advance(state, bars, frames)
         signals.append(ready)
         if plan.trace:
             indicators.extend(rows)
     signals.append(dense.finish(state))
-    return SymbolOut(
-        task.symbol, dense.concat_signals(signals), days.closes(), rejects, counts, indicators
-    )
+    ready = concat_signals(signals)
+    return SymbolOut(task.symbol, ready, days.closes(), intake.rejects, intake.counts, indicators)
+
+
+def run_indicators(plan: RunPlan, task: Task, report: Report) -> SymbolOut:
+    """As `run_symbol` with a trace, without the strategies."""
+    if task.symbol == UNKNOWN:
+        return count_unknown(plan, task, report)
+    frames = dense.symbol_frames(plan, task.symbol)
+    state, intake = dense.initial_indicators(frames), Intake(plan, task)
+    indicators: list[IndicatorRows] = []
+    for bars in intake.read(report):
+        state, rows = dense.indicate(state, bars, frames)
+        indicators.extend(rows)
+    signals = dense.no_signals()
+    return SymbolOut(task.symbol, signals, None, intake.rejects, intake.counts, indicators)
+
+
+class Intake:
+    """The rows of one symbol as they are read: which count, and what became of the others."""
+
+    def __init__(self, plan: RunPlan, task: Task) -> None:
+        self.plan, self.task = plan, task
+        self.state = BarState()
+        self.rejects: list[Reject] = []
+        self.counts = InputCounts()
+
+    def read(self, report: Report, piece_rows: int = PIECE_ROWS) -> Iterator[Bars]:
+        """The bars that count, piece by piece; `report` gets the number of rows of each."""
+        for raw in read_task(self.task, (), piece_rows):
+            report(len(raw.rows))
+            outside = _out_of_range(self.plan, raw)
+            self.counts = self.counts._replace(
+                rows=self.counts.rows + len(raw.rows),
+                out_of_range=self.counts.out_of_range + int(outside.sum()),
+            )
+            if outside.any():
+                raw = _keep(raw, ~outside)
+            self.state, checked = check_bars(self.state, raw.bars, raw.whole_ts, self.plan.base_ms)
+            self.rejects.extend(_rejects(raw, checked.code))
+            self.counts = _count(
+                self.counts, raw, checked.late, checked.duplicate, self.task.symbol
+            )
+            yield checked.bars
 
 
 def _out_of_range(plan: RunPlan, raw: RawBars) -> np.ndarray:

@@ -17,7 +17,7 @@ from schemas import signals as signal_tables
 from udfs import bulk_ids
 from udfs.account_fold import CODES
 from udfs.bar_checks import BAR_CODES
-from udfs.dense import OHLCV, concat_signals
+from udfs.dense import OHLCV, concat_signals, no_signals
 from udfs.paper_broker import VENUE
 from udfs.plan import RunPlan
 from udfs.rows import DETAILS, Code
@@ -94,10 +94,9 @@ def signal_table(plan: RunPlan, symbols: Sequence[SymbolOut]) -> pa.Table:
     """strategy_signal_history in order of (signal_ts, SELL first, strategy, symbol)."""
     tickers = [symbol.symbol for symbol in plan.symbols]
     found = [out for out in symbols if len(out.signals.ts)]
-    signals = concat_signals([out.signals for out in found] or [symbols[0].signals])
-    symbol = np.repeat(
-        [tickers.index(out.symbol) for out in found], [len(out.signals.ts) for out in found]
-    ).astype(np.int32)
+    signals = concat_signals([no_signals(), *(out.signals for out in found)])
+    numbers = np.array([tickers.index(out.symbol) for out in found], dtype=np.int32)
+    symbol = np.repeat(numbers, [len(out.signals.ts) for out in found])
     order = np.lexsort((symbol, signals.strategy, signals.action, signals.ts))
     symbol, strategy = symbol[order], signals.strategy[order]
     buys = (signals.action[order] > 0).astype(np.int32)
