@@ -24,7 +24,7 @@ EXAMPLE_CONFIG := conf/backtest.yaml
 # The last of the example's files to be written: where it is, all are.
 EXAMPLE_BARS := data/example/ECHOUSD.parquet
 
-.PHONY: help setup setup-test jars backtest test test-fast check bench lock clean clean-all
+.PHONY: golden help setup setup-test jars backtest test test-fast check bench lock clean clean-all
 .PHONY: need-python need-java need-maven need-uv
 
 help:  ## print these targets
@@ -133,6 +133,9 @@ bench: setup-test  ## every benchmark under benchmarks/, one after another
 UPGRADE ?=
 COMPILE = uv pip compile --quiet --python-version 3.11 --generate-hashes --no-annotate \
   --no-emit-index-url --custom-compile-command "make lock" $(UPGRADE)
+
+golden: setup-test  ## write the golden of the small run anew; read its difference
+	@$(BIN)/python -m tests.golden.lines
 
 lock: need-uv  ## resolve requirements*.in to the locks again
 	@$(COMPILE) requirements-build.in --output-file requirements-build.lock

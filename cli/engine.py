@@ -53,8 +53,6 @@ def engine(
 
         options: dict[str, object] = {"--run-id": run_id}
         checked = None
-        if run_id is not None and config is None:
-            raise ConfigError("--run-id: name the configuration that it changes with --config")
         try:
             if config is not None:
                 checked = load_config(config, overrides((), options))
@@ -62,7 +60,7 @@ def engine(
             raise ConfigError(by_option(str(error), options)) from None
         from jobs.engine_files import run_engine
 
-        report = run_engine(exec_reports, out, run_tag.value, checked, overwrite)
+        report = run_engine(exec_reports, out, run_tag.value, checked, overwrite, run_id)
     _show(report.folder, report.manifest)
 
 

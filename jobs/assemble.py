@@ -109,7 +109,9 @@ def _counts(
     plan: RunPlan, symbols: Sequence[SymbolOut], groups: Sequence[GroupOut]
 ) -> dict[str, Any]:
     """What manifest.json counts."""
-    by_code = sum((group.by_code.sum(axis=0) for group in groups), np.zeros(len(CODES), int))
+    by_code = sum(
+        (group.by_code.sum(axis=(0, 1)) for group in groups), np.zeros(len(CODES), dtype=np.int64)
+    )
     return {
         "rejected": {
             code.value: int(by_code[i])

@@ -199,11 +199,16 @@ def quotes_of(config: Config | None) -> Quote:
 
 
 def run_engine(
-    exec_reports: Path, out: Path, run_tag: str, config: Config | None, overwrite: bool
+    exec_reports: Path,
+    out: Path,
+    run_tag: str,
+    config: Config | None,
+    overwrite: bool,
+    run_id: str | None = None,
 ) -> EngineReport:
     """Reads exec reports, books them, and writes the engine's tables to `<out>/<run id>`."""
     started = time.perf_counter()
-    run_id = DEFAULT_RUN_ID if config is None else config.run.id
+    run_id = run_id or (DEFAULT_RUN_ID if config is None else config.run.id)
     days = DEFAULT_TTL_DAYS if config is None else config.dedupe.ttl_days
     quote = quotes_of(config)
     reports = read_reports(exec_reports)

@@ -17,6 +17,7 @@ from udfs.days import day_starts, local_day
 from udfs.dense import Signals
 from udfs.engine import EngineState
 from udfs.plan import RunPlan
+from udfs.rows import Code
 
 Columns = dict[str, Any]
 
@@ -36,8 +37,9 @@ class Group(NamedTuple):
 class GroupOut(NamedTuple):
     """All that a group's fold says, as columns by name (lengths m, n, f per table).
 
-    `strategy` and `symbol` columns index the plan. `rejected` is int64[strategies, codes], the
-    signals by what became of them. `usage` tells open cost after each fill. Empty where not asked.
+    `strategy` and `symbol` columns index the plan. `by_code` is int64[strategies, symbols,
+    codes], the signals by what became of them. `usage` tells the open cost after each fill.
+    Empty where not asked.
     """
 
     account: int
@@ -104,86 +106,110 @@ def run_group(
     return _columns(plan, group, given, outcome)
 
 
+class _Ids(NamedTuple):
+    """Ids per signal: uint8[n, 32], zeros where none is wanted. `symbol` int32[n] in the plan."""
+
+    signal: np.ndarray
+    order: np.ndarray
+    symbol: np.ndarray
+    accepted: np.ndarray
+
+
 def _columns(plan: RunPlan, group: Group, given: AccountInput, outcome: Outcome) -> GroupOut:
     """The outcome as columns of the tables."""
-    account = given.account.account_id
-    names = [strategy.strategy_id for strategy in plan.strategies]
-    numbers = np.array(
-        [[s.symbol for s in plan.symbols].index(name) for name in group.symbols], dtype=np.int32
-    )
-    signals = given.signals
-    strategy, symbol = signals.strategy, numbers[given.symbol]
-    accepted = outcome.code == CODES.index(account_fold.Code.OK)
-    filled = outcome.price.any(axis=1) & accepted
-    wanted = np.ones(len(accepted), dtype=np.bool_) if plan.trace else accepted
-    order_id = np.zeros((len(accepted), bulk_ids.ID_LENGTH), dtype=np.uint8)
-    signal_id = np.zeros_like(order_id)
-    tickers = [s.symbol for s in plan.symbols]
-    signal_id[wanted] = bulk_ids.signal_ids(
-        plan.run_id, names, tickers, strategy[wanted], symbol[wanted], signals.ts[wanted]
-    )
-    order_id[accepted] = bulk_ids.order_ids(account, signal_id[accepted])
-    traced = np.arange(len(accepted)) if plan.trace else np.empty(0, dtype=np.int64)
-    lost = np.flatnonzero(accepted & ~filled)
-    fills = outcome.fill_signal if plan.trace else outcome.fill_signal[:0]
-    by_code = np.zeros((len(names), len(CODES)), dtype=np.int64)
-    np.add.at(by_code, (strategy, outcome.code), 1)
-    matches = _matches(plan, given, outcome, symbol, order_id)
-    daily_groups, _ = day_groups(plan, given)
+    tickers = [symbol.symbol for symbol in plan.symbols]
+    numbers = np.array([tickers.index(name) for name in group.symbols], dtype=np.int32)
+    ids = _ids(plan, given, outcome, numbers)
+    filled = outcome.price.any(axis=1)
+    lost = np.flatnonzero(ids.accepted & ~filled)
+    quotes, _ = day_groups(plan, given)
+    fills = outcome.fill_signal
     return GroupOut(
         account=group.account,
-        matches=matches,
-        decisions={
-            "strategy": strategy[traced],
-            "symbol": symbol[traced],
-            "ts": signals.ts[traced],
-            "action": signals.action[traced],
-            "code": outcome.code[traced],
-            "qty": outcome.qty[traced],
-            "qty_known": outcome.qty_known[traced],
-            "open_symbols": outcome.open_symbols[traced],
-            "reserved_symbols": outcome.reserved_symbols[traced],
-            "signal_id": signal_id[traced],
-            "order_id": order_id[traced],
-        },
-        fills={
-            "strategy": strategy[fills],
-            "symbol": symbol[fills],
-            "ts": given.fill_ts[fills],
-            "side": signals.action[fills],
-            "qty": outcome.qty[fills],
-            "price": outcome.price[fills],
-            "fee": outcome.fee[fills],
-            "order_id": order_id[fills],
-        },
+        matches=_matches(plan, given, outcome, ids),
+        decisions=_decisions(given, outcome, ids, plan.trace),
+        fills=_fills(given, outcome, ids, plan.trace),
         states=[(s, int(numbers[n]), state) for (s, n), state in outcome.states.items()],
-        daily=[(number, quote, outcome.daily[i]) for i, (number, quote) in enumerate(daily_groups)],
+        daily=[(number, quote, outcome.daily[i]) for i, (number, quote) in enumerate(quotes)],
         usage={
-            "strategy": strategy[outcome.fill_signal],
-            "symbol": symbol[outcome.fill_signal],
-            "ts": given.fill_ts[outcome.fill_signal],
+            "strategy": given.signals.strategy[fills],
+            "symbol": ids.symbol[fills],
+            "ts": given.fill_ts[fills],
             "cost": outcome.fill_cost,
         },
-        by_code=by_code,
+        by_code=_count_codes(plan, given, outcome, ids),
         unfilled={
-            "strategy": strategy[lost],
-            "symbol": symbol[lost],
-            "ts": signals.ts[lost],
-            "action": signals.action[lost],
-            "order_id": order_id[lost],
+            "strategy": given.signals.strategy[lost],
+            "symbol": ids.symbol[lost],
+            "ts": given.signals.ts[lost],
+            "action": given.signals.action[lost],
+            "order_id": ids.order[lost],
         },
         first_day=given.days.first_day,
         over_cap=outcome.over_cap,
     )
 
 
-def _matches(
-    plan: RunPlan,
-    given: AccountInput,
-    outcome: Outcome,
-    symbol: np.ndarray,
-    order_id: np.ndarray,
-) -> Columns:
+def _ids(plan: RunPlan, given: AccountInput, outcome: Outcome, numbers: np.ndarray) -> _Ids:
+    """Ids of accepted signals and their orders; of all signals in a traced run."""
+    signals, symbol = given.signals, numbers[given.symbol]
+    accepted = outcome.code == CODES.index(Code.OK)
+    wanted = np.ones(len(accepted), dtype=np.bool_) if plan.trace else accepted
+    signal = np.zeros((len(accepted), bulk_ids.ID_LENGTH), dtype=np.uint8)
+    order = np.zeros_like(signal)
+    signal[wanted] = bulk_ids.signal_ids(
+        plan.run_id,
+        [strategy.strategy_id for strategy in plan.strategies],
+        [one.symbol for one in plan.symbols],
+        signals.strategy[wanted],
+        symbol[wanted],
+        signals.ts[wanted],
+    )
+    order[accepted] = bulk_ids.order_ids(given.account.account_id, signal[accepted])
+    return _Ids(signal, order, symbol, accepted)
+
+
+def _count_codes(plan: RunPlan, given: AccountInput, outcome: Outcome, ids: _Ids) -> np.ndarray:
+    """int64[strategies, symbols, codes]: signals by what became of them."""
+    shape = (len(plan.strategies), len(plan.symbols), len(CODES))
+    cell = np.ravel_multi_index((given.signals.strategy, ids.symbol, outcome.code), shape)
+    return np.bincount(cell, minlength=int(np.prod(shape))).reshape(shape)
+
+
+def _decisions(given: AccountInput, outcome: Outcome, ids: _Ids, traced: bool) -> Columns:
+    """One row per signal; none without a trace."""
+    columns = {
+        "strategy": given.signals.strategy,
+        "symbol": ids.symbol,
+        "ts": given.signals.ts,
+        "action": given.signals.action,
+        "code": outcome.code,
+        "qty": outcome.qty,
+        "qty_known": outcome.qty_known,
+        "open_symbols": outcome.open_symbols,
+        "reserved_symbols": outcome.reserved_symbols,
+        "signal_id": ids.signal,
+        "order_id": ids.order,
+    }
+    return columns if traced else {name: column[:0] for name, column in columns.items()}
+
+
+def _fills(given: AccountInput, outcome: Outcome, ids: _Ids, traced: bool) -> Columns:
+    """One row per fill in order of application; none without a trace."""
+    at = outcome.fill_signal if traced else outcome.fill_signal[:0]
+    return {
+        "strategy": given.signals.strategy[at],
+        "symbol": ids.symbol[at],
+        "ts": given.fill_ts[at],
+        "side": given.signals.action[at],
+        "qty": outcome.qty[at],
+        "price": outcome.price[at],
+        "fee": outcome.fee[at],
+        "order_id": ids.order[at],
+    }
+
+
+def _matches(plan: RunPlan, given: AccountInput, outcome: Outcome, ids: _Ids) -> Columns:
     """One row per closed segment."""
     opening, closing = outcome.match_open, outcome.match_close
     sells = given.signals.action[closing] < 0
@@ -191,7 +217,7 @@ def _matches(
     strategy = given.signals.strategy[closing]
     return {
         "strategy": strategy,
-        "symbol": symbol[closing],
+        "symbol": ids.symbol[closing],
         "open_ts": given.fill_ts[opening],
         "match_ts": given.fill_ts[closing],
         "index": outcome.match_index,
@@ -200,16 +226,16 @@ def _matches(
         "sell_price": outcome.price[sell],
         "realized_pnl": outcome.match_pnl,
         "fees": outcome.match_fees,
-        "buy_order_id": order_id[buy],
-        "sell_order_id": order_id[sell],
+        "buy_order_id": ids.order[buy],
+        "sell_order_id": ids.order[sell],
         "match_id": bulk_ids.match_ids(
             given.account.account_id,
             [s.strategy_id for s in plan.strategies],
             [s.symbol for s in plan.symbols],
             strategy,
-            symbol[closing],
-            order_id[opening],
-            order_id[closing],
+            ids.symbol[closing],
+            ids.order[opening],
+            ids.order[closing],
             outcome.match_index,
         ),
     }

@@ -59,7 +59,12 @@ class RunFolder:
         replaced = self.staging.with_suffix(".replaced")
         if self.final.exists():
             self.final.rename(replaced)
-        self.staging.rename(self.final)
+        try:
+            self.staging.rename(self.final)
+        except BaseException:
+            if replaced.exists() and not self.final.exists():
+                replaced.rename(self.final)
+            raise
         shutil.rmtree(replaced, ignore_errors=True)
         return self.final
 

@@ -1,7 +1,7 @@
 """The summary of a run: figures per account, strategy and currency, and per account in all."""
 
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Iterator, Sequence
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -14,6 +14,7 @@ from udfs.money import UNIT
 from udfs.plan import RunPlan
 from udfs.rows import Code
 
+Key = tuple[int, int, str]  # account, strategy, currency
 ALL = ""  # the strategy_id of an account's own row
 
 
@@ -30,45 +31,58 @@ def summarise(
     `matches` and `usage` are the columns of all groups in order of time, `span` the close times
     of the run's first and last bar.
     """
-    quotes = [symbol.quote for symbol in plan.symbols]
+    quotes = np.array([symbol.quote for symbol in plan.symbols])
     by_code: dict[int, np.ndarray] = {}
     for group in groups:
         by_code[group.account] = by_code.get(group.account, 0) + group.by_code
     net = wide.negated(matches["fees"])
     wide.add_rows(net, matches["realized_pnl"])
     net_pnl = wide.to_floats(net, float(UNIT))
+    match_rows, usage_rows = _rows_of(matches, quotes), _rows_of(usage, quotes)
     rows = []
-    for account in range(len(plan.accounts)):
-        mine = [line for line in lines if line.account == account]
-        parts = [([line], line.strategy) for line in mine]
-        for currency in sorted({line.currency for line in mine}):
-            parts.append(([line for line in mine if line.currency == currency], None))
-        for part, strategy in parts:
-            codes = by_code[account]
-            rows.append(
-                summary_row(
-                    FigureInput(
-                        account_id=plan.accounts[account].account_id,
-                        strategy_id=ALL if strategy is None else _name(plan, strategy),
-                        currency=part[0].currency,
-                        **_signals(codes.sum(axis=0) if strategy is None else codes[strategy]),
-                        gross=_total([line.realized for line in part]),
-                        fees=_total([line.fees for line in part]),
-                        net_pnl=net_pnl[_rows(matches, account, strategy, part, quotes)],
-                        equity=sum(wide.to_floats(line.equity, float(UNIT)) for line in part),
-                        start_capital=plan.accounts[account].start_capital / UNIT,
-                        periods=plan.periods,
-                        **_usage(plan, usage, _rows(usage, account, strategy, part, quotes)),
-                        first_ts=span[0],
-                        last_ts=span[1],
-                    )
+    for account, strategy_id, part in _parts(plan, lines):
+        currency = part[0].currency
+        strategies = [line.strategy for line in part]
+        keys = [(account, strategy, currency) for strategy in strategies]
+        codes = by_code[account][strategies][:, quotes == currency].sum(axis=(0, 1))
+        rows.append(
+            summary_row(
+                FigureInput(
+                    account_id=plan.accounts[account].account_id,
+                    strategy_id=strategy_id,
+                    currency=currency,
+                    **_signals(codes),
+                    gross=_total([line.realized for line in part]),
+                    fees=_total([line.fees for line in part]),
+                    net_pnl=net_pnl[_join(match_rows, keys)],
+                    equity=sum(wide.to_floats(line.equity, float(UNIT)) for line in part),
+                    start_capital=plan.accounts[account].start_capital / UNIT,
+                    periods=plan.periods,
+                    **_usage(plan, usage, _join(usage_rows, keys)),
+                    first_ts=span[0],
+                    last_ts=span[1],
                 )
             )
+        )
     return rows
 
 
-def _name(plan: RunPlan, strategy: int) -> str:
-    return plan.strategies[strategy].strategy_id
+class _Part(NamedTuple):
+    """The lines of one row of the summary; `strategy_id` ALL for an account's own row."""
+
+    account: int
+    strategy_id: str
+    lines: list[EquityLine]
+
+
+def _parts(plan: RunPlan, lines: Sequence[EquityLine]) -> Iterator[_Part]:
+    """One per account, strategy and currency, then one per account and currency."""
+    for account in range(len(plan.accounts)):
+        mine = [line for line in lines if line.account == account]
+        for line in mine:
+            yield _Part(account, plan.strategies[line.strategy].strategy_id, [line])
+        for currency in sorted({line.currency for line in mine}):
+            yield _Part(account, ALL, [line for line in mine if line.currency == currency])
 
 
 def _signals(counts: np.ndarray) -> dict[str, Any]:
@@ -92,21 +106,26 @@ def _total(amounts: Sequence[np.ndarray]) -> int:
     return total
 
 
-def _rows(
-    columns: Columns,
-    account: int,
-    strategy: int | None,
-    part: Sequence[EquityLine],
-    quotes: Sequence[str],
-) -> np.ndarray:
-    """Which rows belong to an account, a strategy (None: all) and a currency."""
-    mask = columns["account"] == account
-    if strategy is not None:
-        mask &= columns["strategy"] == strategy
-    if len(set(quotes)) > 1:
-        of_currency = np.array([quote == part[0].currency for quote in quotes])
-        mask &= of_currency[columns["symbol"]]
-    return np.flatnonzero(mask)
+def _rows_of(columns: Columns, quotes: np.ndarray) -> dict[Key, np.ndarray]:
+    """The rows of each (account, strategy, currency), ascending: one sort for all of them."""
+    order = np.lexsort((columns["symbol"], columns["strategy"], columns["account"]))
+    found: dict[Key, list[np.ndarray]] = {}
+    names = ("account", "strategy", "symbol")
+    change = np.zeros(len(order), dtype=np.bool_)
+    for name in names:
+        values = columns[name][order]
+        change[1:] |= values[1:] != values[:-1]
+    for rows in np.split(order, np.flatnonzero(change)):
+        if len(rows):
+            account, strategy, symbol = (int(columns[name][rows[0]]) for name in names)
+            found.setdefault((account, strategy, str(quotes[symbol])), []).append(rows)
+    return {key: np.sort(np.concatenate(parts)) for key, parts in found.items()}
+
+
+def _join(rows: dict[Key, np.ndarray], keys: Sequence[Key]) -> np.ndarray:
+    """The rows of several keys, ascending."""
+    parts = [rows[key] for key in keys if key in rows]
+    return np.sort(np.concatenate(parts)) if parts else np.empty(0, dtype=np.int64)
 
 
 def _usage(plan: RunPlan, usage: Columns, rows: np.ndarray) -> dict[str, Any]:

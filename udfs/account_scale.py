@@ -96,8 +96,8 @@ def scaled_rules(plan: RunPlan, given: AccountInput) -> Rules | None:
     limit_pair = from_ints([limit or 0])
     return Rules(
         fixed=np.array(fixed, dtype=np.int64),
-        sized_high=sized_pairs[:, 1],
-        sized_low=sized_pairs[:, 0],
+        sized_high=np.ascontiguousarray(sized_pairs[:, 1]),
+        sized_low=np.ascontiguousarray(sized_pairs[:, 0]),
         step=np.array(steps, dtype=np.int64),
         fee_bps=fee_bps,
         fee_power=np.array(powers, dtype=np.int64),

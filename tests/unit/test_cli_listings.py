@@ -1,10 +1,7 @@
 """What the commands beside backtest print: strategies, tables, doctor, data simulate, engine."""
 
 import json
-import sys
-import types
 from pathlib import Path
-from typing import NamedTuple
 
 import pyarrow.parquet as pq
 import pytest
@@ -141,56 +138,58 @@ def test_packages_are_held_against_the_lock(monkeypatch, tmp_path):
     assert check.found.endswith("...")
 
 
-class EngineReport(NamedTuple):
-    """What jobs.engine_files answers."""
-
-    folder: Path
-    manifest: dict
+FILLS = """\
+account_id,strategy_id,order_id,fill_id,symbol,side,fill_qty,fill_price,ts,fee,fee_currency,venue
+a,s,o1,f1,BTCUSD,BUY,2,100.5,1600000000000,0.1,,x
+a,s,o1,f1,BTCUSD,BUY,2,100.5,1600000000000,0.1,,x
+a,s,o2,f1,BTCUSD,SELL,1,101,1600000060000,0.1,,x
+a,s,o3,f1,BTCUSD,hold,1,101,1600000060000,0.1,,x
+"""
 
 
 @pytest.fixture
-def engine_calls(monkeypatch):
-    """Calls of the engine, which answers at once."""
-    calls = []
-
-    def run_engine(*arguments):
-        calls.append(arguments)
-        rows = {"trade_match_history": 1234}
-        manifest = {"rows": rows, "duplicates": 5, "rejected": {"BAD_SIDE": 7}}
-        return EngineReport(Path("runs/live"), manifest)
-
-    module = types.ModuleType("jobs.engine_files")
-    module.run_engine = run_engine
-    monkeypatch.setitem(sys.modules, "jobs.engine_files", module)
-    return calls
+def fills(tmp_path):
+    """A tape of two good fills, a copy and a bad row."""
+    path = tmp_path / "fills.csv"
+    path.write_text(FILLS)
+    return path
 
 
-def test_engine_shows_what_was_written(engine_calls):
-    result = tradeflow("engine", "--exec-reports", "fills.csv", "--out", "runs")
+def test_engine_shows_what_was_written(fills, tmp_path):
+    result = tradeflow("engine", "--exec-reports", fills, "--out", tmp_path / "runs")
     assert result.exit_code == 0, result.output
-    assert engine_calls == [(Path("fills.csv"), Path("runs"), "LIVE", None, False)]
-    assert "trade_match_history" in result.stdout
-    assert "1,234" in result.stdout
-    assert ["rejected", "as", "BAD_SIDE", "7"] in [
-        one.split() for one in result.stdout.splitlines()
-    ]
-    assert result.stdout.endswith("\nruns/live\n")
+    lines = [one.split() for one in result.stdout.splitlines()]
+    assert ["trade_match_history", "1"] in lines
+    assert ["rejected", "as", "BAD_SIDE", "1"] in lines
+    folder = tmp_path / "runs" / "demo"
+    assert result.stdout.endswith(f"\n{folder}\n")
+    assert json.loads((folder / "manifest.json").read_text())["duplicates"] == 1
 
 
-def test_engine_needs_its_files(engine_calls):
-    assert tradeflow("engine", "--out", "runs").exit_code == 2
-    assert engine_calls == []
-
-
-def test_engine_takes_its_name_from_a_configuration(engine_calls):
-    options = ("--exec-reports", "fills.csv", "--out", "runs", "--run-id", "june")
+def test_engine_refuses_a_folder_that_exists(fills, tmp_path):
+    options = ("--exec-reports", fills, "--out", tmp_path)
+    assert tradeflow("engine", *options).exit_code == 0
     assert tradeflow("engine", *options).exit_code == 2
-    assert tradeflow("engine", *options, "--config", EXAMPLE_CONFIG).exit_code == 0
-    assert engine_calls[0][3].run.id == "june"
+    assert tradeflow("engine", *options, "--overwrite").exit_code == 0
 
 
-def test_engine_checks_its_configuration(engine_calls, tmp_path):
-    options = ("--exec-reports", "fills.csv", "--out", tmp_path, "--config", tmp_path / "no.yaml")
+def test_engine_needs_its_files(tmp_path):
+    assert tradeflow("engine", "--out", tmp_path / "runs").exit_code == 2
+    result = tradeflow("engine", "--exec-reports", tmp_path / "no.csv", "--out", tmp_path / "runs")
+    assert result.exit_code == 2
+    assert "there is no file" in result.stderr
+    assert not (tmp_path / "runs").exists()
+
+
+def test_engine_takes_its_name(fills, tmp_path):
+    options = ("--exec-reports", fills, "--out", tmp_path, "--run-id", "june")
+    assert tradeflow("engine", *options).exit_code == 0
+    assert tradeflow("engine", *options, "--config", EXAMPLE_CONFIG, "--overwrite").exit_code == 0
+    assert (tmp_path / "june" / "manifest.json").exists()
+
+
+def test_engine_checks_its_configuration(fills, tmp_path):
+    options = ("--exec-reports", fills, "--out", tmp_path, "--config", tmp_path / "no.yaml")
     result = tradeflow("engine", *options)
     assert result.exit_code == 2
     assert "no.yaml: there is no such file" in result.stderr
