@@ -119,7 +119,7 @@ def random_rows(
     rows: list[dict[str, Any]] = []
     for minute in range(minutes):
         for symbol in symbols:
-            if rng.random() < 0.25 or (minute // 40) % 5 == 4 and rng.random() < 0.9:
+            if rng.random() < 0.25 or ((minute // 40) % 5 == 4 and rng.random() < 0.9):
                 continue
             row = _bar(rng, symbol, START + minute * MINUTE, last)
             rows.append(_spoil(rng, row, minute) if rng.random() < bad else row)
