@@ -25,7 +25,7 @@ import yaml
 from jobs.assemble import assemble
 from jobs.group_stage import GroupOut, plan_groups, run_group
 from jobs.run_folder import write_tables
-from jobs.sources import Place, Task
+from jobs.sources import Task, absolute
 from jobs.symbol_stage import DayCloses, SymbolOut, run_symbol
 from udfs.dense import Signals
 from udfs.plan import RunPlan
@@ -171,7 +171,7 @@ def run_flink(
     from jobs.runtime import collect, environment
 
     folder = str(staging.resolve())
-    work = [_dump(Work(plan, _absolute(task), folder)) for task in tasks]
+    work = [_dump(Work(plan, absolute(task), folder)) for task in tasks]
     stages = Stages(_importable(dense), _importable(fold), _importable(write))
     watch = _Watch(staging / PROGRESS, report)
     watch.start()
@@ -189,12 +189,6 @@ def _importable(function: Callable[..., Any]) -> Callable[..., Any]:
     import jobs.backtest
 
     return getattr(jobs.backtest, function.__name__)  # type: ignore[no-any-return]
-
-
-def _absolute(task: Task) -> Task:
-    """The task with paths that hold in every process."""
-    places = [place._replace(path=str(Path(place.path).resolve())) for place in task.places]
-    return Task(task.symbol, tuple(Place(*place) for place in places))
 
 
 def main(arguments: Sequence[str]) -> int:

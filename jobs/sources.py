@@ -22,6 +22,7 @@ from udfs.errors import ConfigError, nearest
 
 COLUMNS = ("symbol", "ts", "open", "high", "low", "close", "volume")
 PRICES = COLUMNS[2:]
+SHOWN = ", ".join(COLUMNS)
 PIECE_ROWS = 32_768  # 45 float columns of this length fit a core's second-level cache
 UNKNOWN = ""
 
@@ -67,16 +68,20 @@ class InputFile(NamedTuple):
     sha256: str
 
 
-def list_files(patterns: Sequence[str]) -> list[str]:
-    """All files that the patterns name, ascending by path, each once."""
+def list_files(
+    patterns: Sequence[str], option: str = "prices.files", expected: str = "bars: " + SHOWN
+) -> list[str]:
+    """All files that the patterns name, ascending by path, each once.
+
+    `option` says in an error who asked for them, `expected` what they should hold.
+    """
     found: set[str] = set()
     for pattern in patterns:
         matches = [path for path in glob.glob(pattern, recursive=True) if Path(path).is_file()]
         if not matches:
             raise ConfigError(
-                f"prices.files: no file matches {pattern!r} (current directory: {Path.cwd()}); "
-                "write a path or a pattern of Parquet or CSV files with the columns "
-                + ", ".join(COLUMNS)
+                f"{option}: no file matches {pattern!r} (current directory: {Path.cwd()}); "
+                f"write a path or a pattern of Parquet or CSV files of {expected}"
             )
         found.update(matches)
     return sorted(found, key=lambda path: path.encode())
@@ -93,11 +98,17 @@ def plan_tasks(files: Sequence[str], symbols: Sequence[str]) -> tuple[list[Task]
             rows += count
             for name in {name if name in known else UNKNOWN for name in names}:
                 places.setdefault(name, []).append(place)
-        inputs.append(InputFile(path, rows, _sha256(path)))
+        inputs.append(InputFile(path, rows, file_sha256(path)))
     if not sum(file.rows for file in inputs):
         raise ConfigError(f"prices.files: no rows in {', '.join(files[:5])}; expected bars")
     tasks = [Task(name, tuple(found)) for name, found in sorted(places.items())]
     return tasks, inputs
+
+
+def absolute(task: Task) -> Task:
+    """The task with paths that hold in every process."""
+    places = [place._replace(path=str(Path(place.path).resolve())) for place in task.places]
+    return Task(task.symbol, tuple(places))
 
 
 def memory_tasks(tables: Sequence[pa.Table], symbols: Sequence[str]) -> list[Task]:
@@ -113,7 +124,8 @@ def memory_tasks(tables: Sequence[pa.Table], symbols: Sequence[str]) -> list[Tas
     return [Task(name, tuple(found)) for name, found in sorted(places.items())]
 
 
-def _sha256(path: str) -> str:
+def file_sha256(path: str) -> str:
+    """SHA-256 of a file's bytes."""
     with open(path, "rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
@@ -226,12 +238,12 @@ def _rows_of(column: pa.ChunkedArray, symbol: str, known: Sequence[str]) -> Bool
 
 def raw_bars(table: pa.Table, file: int, rows: Ints) -> RawBars:
     """A table's columns as bars, whatever their types."""
-    ts, whole = _whole_numbers(table["ts"])
-    columns = [_doubles(table[name]) for name in PRICES]
+    ts, whole = whole_numbers(table["ts"])
+    columns = [doubles(table[name]) for name in PRICES]
     return RawBars(Bars(ts, *columns), whole, file, rows, table)
 
 
-def _doubles(column: pa.ChunkedArray) -> Floats:
+def doubles(column: pa.ChunkedArray) -> Floats:
     """A column as float64; what is no number is NaN."""
     kind = column.type
     if pa.types.is_string(kind) or pa.types.is_large_string(kind):
@@ -255,7 +267,7 @@ def _double(text: str | None) -> float:
         return float("nan")
 
 
-def _whole_numbers(column: pa.ChunkedArray) -> tuple[Ints, Bools]:
+def whole_numbers(column: pa.ChunkedArray) -> tuple[Ints, Bools]:
     """A column as int64, and where it held a whole number that fits."""
     kind = column.type
     if pa.types.is_timestamp(kind):
