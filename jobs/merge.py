@@ -20,8 +20,17 @@ def joined(plan: RunPlan, groups: Sequence[GroupOut], name: str, time: str) -> C
     merged["account"] = accounts
     if len(parts) > 1 and len(accounts):
         order = np.argsort(_merge_key(plan, merged, time), kind="stable")
-        merged = {column: values[order] for column, values in merged.items()}
+        merged = {column: _take(values, order) for column, values in merged.items()}
     return merged
+
+
+def _take(values: np.ndarray, order: np.ndarray) -> np.ndarray:
+    """values[order]; rows of several numbers move as one block of bytes each."""
+    if values.ndim == 1:
+        return values.take(order)
+    width = values.dtype.itemsize * values.shape[1]
+    blocks = np.ascontiguousarray(values).view(f"V{width}").reshape(-1)
+    return blocks.take(order).view(values.dtype).reshape(-1, values.shape[1])
 
 
 def _merge_key(plan: RunPlan, merged: Columns, time: str) -> np.ndarray:

@@ -135,14 +135,14 @@ def account_input(
             continue
         if not wanted.all():
             mask = wanted[signals.strategy]
-            signals = Signals._make((column[mask] for column in signals))
+            signals = Signals._make(column[mask] for column in signals)
         taken.append(signals)
         numbers.append(np.full(len(signals.ts), number, dtype=np.int32))
     signals, symbol_at = _join(taken, numbers)
     width = len(symbols) * len(plan.strategies)
     rank = signals.strategy.astype(np.int64) * len(symbols) + symbol_at
     order = np.argsort(_sort_key(signals.ts, plan.base_ms, (signals.action > 0) * width + rank))
-    signals = Signals._make((column[order] for column in signals))
+    signals = Signals._make(column[order] for column in signals)
     symbol_at, rank = symbol_at[order], rank[order]
     fill_ts = np.where(signals.next_ts >= 0, signals.next_ts + plan.base_ms, NULL)
     fills = np.flatnonzero(signals.next_ts >= 0)

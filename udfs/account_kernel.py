@@ -36,16 +36,14 @@ OVERFLOW = 1
 
 
 @njit
-def _fee(price: np.int64, qty: np.int64, fee_bps: np.int64, power: np.int64) -> np.int64:
-    """price x qty x fee_bps / 10^power, half-even; the caller checked the magnitude."""
+def _fee(rules: Rules, symbol: np.int64, price: np.int64, qty: np.int64) -> np.int64:
+    """The fee in 1e-12, half-even; the caller checked the magnitude."""
     high, low = multiply(price, qty)
-    high, low = scale(high, low, np.uint64(abs(fee_bps)))
-    if power >= 0:
-        high, low = divide_half_even(high, low, np.uint64(10**power))
-    else:
-        high, low = scale(high, low, np.uint64(10 ** (-power)))
+    high, low = scale(high, low, np.uint64(abs(rules.fee_bps) * rules.fee_factor[symbol]))
+    if rules.fee_divisor[symbol] > 1:
+        high, low = divide_half_even(high, low, np.uint64(rules.fee_divisor[symbol]))
     fee = np.int64(low)
-    return np.int64(-fee) if fee_bps < 0 else fee
+    return np.int64(-fee) if rules.fee_bps < 0 else fee
 
 
 @njit
@@ -251,11 +249,11 @@ def _apply_fill(
     action = np.int64(events.action[at])
     qty, price = decided.qty[at], events.fill_price[at]
     size = float(qty) * float(price)
-    charged = size * abs(float(rules.fee_bps))
-    fee_size = charged / 10.0 ** float(rules.fee_power[symbol])
+    charged = size * abs(float(rules.fee_bps)) * float(rules.fee_factor[symbol])
+    fee_size = charged / float(rules.fee_divisor[symbol])
     if max(charged, size * float(rules.lift[symbol])) > LIMIT or fee_size > FITS:
         return -1, 0
-    decided.fee[at] = _fee(price, qty, np.int64(rules.fee_bps), rules.fee_power[symbol])
+    decided.fee[at] = _fee(rules, symbol, price, qty)
     net = books.net[key]
     if net != 0 and (net > 0) != (action > 0):
         matches = _close_lots(events, books, decided, days, key, at, day, matches)

@@ -22,10 +22,10 @@ class Events(NamedTuple):
 class Rules(NamedTuple):
     """Per account and per key k / symbol s.
 
-    `fixed` int64[k] the sized quantity, or -1: then `budget_high/low` int64[k] / the price gives
-    whole steps of `step` int64[s]. `fee_bps` with `fee_power` int64[s]: a fee in 1e-12 is price x
-    qty x fee_bps / 10^fee_power (x 10^-fee_power where negative). `lift` int64[s] takes a product
-    to 18 decimals. cap -1: none. `limit_high/low` the budget in units, limit_high -1: none.
+    `fixed` int64[k] the sized quantity, or -1: then `sized_high/low` int64[k] / the price gives
+    whole steps of `step` int64[s]. A fee in 1e-12 is price x qty x `fee_bps` x `fee_factor`
+    int64[s] / `fee_divisor` int64[s]. `lift` int64[s] takes a product to 18 decimals. cap -1:
+    none. `limit_high/low` the budget in units, limit_high -1: none.
     """
 
     fixed: Ints
@@ -33,7 +33,8 @@ class Rules(NamedTuple):
     sized_low: Ints
     step: Ints
     fee_bps: int
-    fee_power: Ints
+    fee_factor: Ints
+    fee_divisor: Ints
     lift: Ints
     cap: int
     limit_high: int

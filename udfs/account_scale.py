@@ -89,7 +89,8 @@ def scaled_rules(plan: RunPlan, given: AccountInput) -> Rules | None:
     fee_bps = account.fee_bps // 10 ** (DECIMALS - fee_decimals)
     fixed, sized = _sizes(plan, given, price_decimals, qty_decimals, steps)
     limit = account.max_notional
-    biggest = max([*fixed, *steps, abs(fee_bps), plan.gate.reservation_ttl_ms], default=0)
+    charged = abs(fee_bps) * 10 ** max(0, -min(powers))
+    biggest = max([*fixed, *steps, charged, plan.gate.reservation_ttl_ms], default=0)
     if biggest >= _INT64 or max([*sized, limit or 0], default=0) >= LIMIT or max(powers) > DECIMALS:
         return None
     sized_pairs = from_ints(sized)
@@ -100,7 +101,8 @@ def scaled_rules(plan: RunPlan, given: AccountInput) -> Rules | None:
         sized_low=np.ascontiguousarray(sized_pairs[:, 0]),
         step=np.array(steps, dtype=np.int64),
         fee_bps=fee_bps,
-        fee_power=np.array(powers, dtype=np.int64),
+        fee_factor=np.array([10 ** max(-power, 0) for power in powers], dtype=np.int64),
+        fee_divisor=np.array([10 ** max(power, 0) for power in powers], dtype=np.int64),
         lift=product_lifts(given.symbols),
         cap=account.max_open_positions,
         limit_high=NULL if limit is None else int(limit_pair[0, 1]),

@@ -63,7 +63,7 @@ def check_bars(
     kept = valid & (bars.ts > newest)
     ts = bars.ts[kept]
     last = int(ts[-1]) if len(ts) else state.last_ts
-    columns = Bars._make((column[kept] for column in bars))
+    columns = Bars._make(column[kept] for column in bars)
     return BarState(last), Checked(columns, code, late, duplicate)
 
 

@@ -14,7 +14,7 @@ LIMIT = 1e36  # magnitudes below this never overflow, with room for sums
 _MASK = np.uint64(0xFFFFFFFF)
 _32 = np.uint64(32)
 _1 = np.uint64(1)
-_63 = np.uint64(63)
+_TOP = np.uint64(1 << 63)
 _0 = np.uint64(0)
 
 Wide = tuple[np.int64, np.uint64]
@@ -76,22 +76,41 @@ def scale(high: np.int64, low: np.uint64, factor: np.uint64) -> Wide:
 
 
 @njit
+def _digit(rest: np.uint64, digit: np.uint64, divisor: np.uint64) -> tuple[np.uint64, np.uint64]:
+    """One 32-bit digit of a long division: (digit of the quotient, new rest).
+
+    The divisor's top bit is set and rest < divisor, so the guess is at most 2 too large (Knuth,
+    The Art of Computer Programming, volume 2, 4.3.1, algorithm D).
+    """
+    top, bottom = divisor >> _32, divisor & _MASK
+    guess = rest // top
+    left = rest - guess * top
+    while guess > _MASK or guess * bottom > ((left << _32) | digit):
+        guess -= _1
+        left += top
+        if left > _MASK:
+            break
+    return guess, ((rest << _32) | digit) - guess * divisor
+
+
+@njit
 def divide_unsigned(
     high: np.uint64, low: np.uint64, divisor: np.uint64
 ) -> tuple[np.uint64, np.uint64, np.uint64]:
     """(quotient high, quotient low, rest) for a divisor in [1, 2^63)."""
     if high == _0:
         return _0, low // divisor, low % divisor
-    quotient_high = high // divisor
-    rest = high % divisor
-    quotient_low = _0
-    for i in range(64):
-        rest = (rest << _1) | ((low >> (_63 - np.uint64(i))) & _1)
-        quotient_low = quotient_low << _1
-        if rest >= divisor:
-            rest -= divisor
-            quotient_low |= _1
-    return quotient_high, quotient_low, rest
+    shift = _0
+    while (divisor << shift) & _TOP == _0:
+        shift += _1
+    scaled_divisor = divisor << shift
+    first = (high % divisor) << shift
+    if shift > _0:
+        first |= low >> (np.uint64(64) - shift)
+    low = low << shift
+    upper, rest = _digit(first, low >> _32, scaled_divisor)
+    lower, rest = _digit(rest, low & _MASK, scaled_divisor)
+    return high // divisor, (upper << _32) | lower, rest >> shift
 
 
 @njit
