@@ -1,5 +1,6 @@
 """A venue around the gate: orders are filled in parts, reported late, out of order or again."""
 
+import random
 from collections.abc import Callable
 from typing import NamedTuple
 
@@ -13,34 +14,64 @@ from udfs.tradepicker import GateParams, GateState
 
 Name = tuple[str, str]
 STRATEGIES = ("a", "b")
-SYMBOLS = ("W", "X", "Y", "Z")
+SYMBOLS = ("X", "Y", "Z")
 TTL = 50
 
 
 class Step(NamedTuple):
-    """One event. `pick` chooses among what there is at that moment, `amount` is its size."""
+    """One event. `pick` chooses among what there is at that moment, `amount` is its size.
+
+    buy, short: a signal on (strategy, symbol), `wait` after the one before; exit: a signal that
+    closes one of the positions that the gate knows; fill: a fill of an order, `amount` 0 the whole
+    rest, told later; report: a fill told at once; tell, repeat: a change that the gate does not
+    know, or knows; end: an order ends.
+    """
 
     kind: str
     strategy: str
     symbol: str
-    side: int
     pick: int
     amount: int
+    wait: int
+
+
+KINDS = (
+    *("buy", "buy", "buy", "buy", "exit", "exit", "exit", "short"),
+    *("fill", "report", "report", "report", "tell", "tell", "repeat", "end"),
+)
+AMOUNTS = (0, 0, 1, 4, 9)
+WAITS = (0, 0, 0, 1, 5, 30)
 
 
 def steps(max_size: int = 50) -> st.SearchStrategy[list[Step]]:
-    """Histories; BUYs outweigh SELLs, or there would be little to fill."""
+    """Histories in which positions are opened, added to, closed and opened again."""
     step = st.builds(
         Step,
-        kind=st.sampled_from(("signal", "signal", "fill", "fill", "tell", "tell", "repeat", "end")),
+        kind=st.sampled_from(KINDS),
         strategy=st.sampled_from(STRATEGIES),
         symbol=st.sampled_from(SYMBOLS),
-        side=st.sampled_from((BUY, BUY, SELL)),
         pick=st.integers(0, 7),
-        amount=st.integers(0, 30),
+        amount=st.sampled_from(AMOUNTS),
+        wait=st.sampled_from(WAITS),
     )
     # Left to themselves, lists have some five items: too few to open, sell and open again.
     return st.integers(0, max_size).flatmap(lambda n: st.lists(step, min_size=n, max_size=n))
+
+
+def long_history(rng: random.Random, length: int = 150) -> list[Step]:
+    """A long one, cheaper than Hypothesis makes it: what is rare needs many events to happen."""
+    choose = rng.choice
+    return [
+        Step(
+            choose(KINDS),
+            choose(STRATEGIES),
+            choose(SYMBOLS),
+            rng.randrange(8),
+            choose(AMOUNTS),
+            choose(WAITS),
+        )
+        for _ in range(length)
+    ]
 
 
 def gate_params(
@@ -128,42 +159,50 @@ class World:
         return self
 
     def step(self, step: Step) -> None:
-        if step.kind == "signal":
-            self.signal(step)
-        elif step.kind == "fill" and self.out:
+        if step.kind in ("buy", "short"):
+            side = BUY if step.kind == "buy" else SELL
+            self.signal((step.strategy, step.symbol), side, step)
+        elif step.kind == "exit":
+            known = [(name, key.net_qty) for name, key in sorted(self.state.items()) if key.net_qty]
+            if known:
+                name, net = known[step.pick % len(known)]
+                self.signal(name, SELL if net > 0 else BUY, step)
+        elif step.kind in ("fill", "report") and self.out:
             order = self.out[step.pick % len(self.out)]
-            self.fill(order, min(order.qty_left, max(step.amount, 1) * UNIT // 2))
+            self.fill(order, min(order.qty_left, step.amount * UNIT or order.qty_left))
+            if step.kind == "report":
+                self.tell(self.untold.pop())
         elif step.kind == "tell" and self.untold:
             self.tell(self.untold.pop(step.pick % len(self.untold)))
         elif step.kind == "repeat" and self.changes:
             change = self.changes[step.pick % len(self.changes)]
             if change not in self.untold:
                 self.tell(change)
-        elif step.kind == "end" and self.out and not self.untold:
+        elif step.kind == "end" and self.out:
+            order = self.out[step.pick % len(self.out)]
             # A venue tells an order's end after its fills.
-            self.end(self.out[step.pick % len(self.out)])
+            if not any(change.order_id == order.order_id for change in self.untold):
+                self.end(order)
 
-    def signal(self, step: Step) -> None:
-        self.now += step.amount
+    def signal(self, name: Name, side: int, step: Step) -> None:
+        self.now += step.wait
         if self.prompt:
             self.settle(self.now)
-        late = [order for order in self.open_to_gate() if order is not None and order <= self.now]
+        late = [until for until in self.open_to_gate() if until is not None and until <= self.now]
         self.overdue = self.overdue or bool(late)
         signal = Signal(
             signal_id=f"{len(self.told)}",
-            strategy_id=step.strategy,
-            symbol=step.symbol,
+            strategy_id=name[0],
+            symbol=name[1],
             ts=self.now,
-            action=step.side,
+            action=side,
             close=1.0 + step.pick / 4,
             size_hint=1.0,
         )
         self.state, decision, order = tradepicker.decide(self.state, signal, self.params)
         self.told.append(decision)
         if order is not None:
-            name = (step.strategy, step.symbol)
-            until = order.reserved_until
-            self.out.append(Out(name, order.order_id, step.side, order.qty, until))
+            self.out.append(Out(name, order.order_id, side, order.qty, order.reserved_until))
 
     def open_to_gate(self) -> list[int | None]:
         """Ends of the reservations of orders that, as far as the gate knows, are still out."""
