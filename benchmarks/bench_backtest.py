@@ -85,9 +85,6 @@ def main() -> None:
                 medians[name + runner] = report(f"{label}, {runner}", command)
         print(f"1 x 1 beyond an empty job: {medians['oneflink -p 1'] - empty:.2f} s")
         print(f"Flink / local, 7 x 20: {medians['yearflink -p 1'] / medians['yearlocal']:.2f}")
-    print(
-        f"benchmark's own memory: {resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024} MB"
-    )
 
 
 if __name__ == "__main__":
