@@ -33,6 +33,11 @@ def ids(rows: np.ndarray, known: np.ndarray | None = None, suffix: str = "") -> 
     return pa.Array.from_buffers(pa.large_string(), len(rows), buffers).cast(pa.string())
 
 
+def id_rows(texts: Sequence[str]) -> np.ndarray:
+    """Ids of 32 characters as uint8[n, 32]: the inverse of `ids`."""
+    return np.frombuffer("".join(texts).encode(), dtype=np.uint8).reshape(-1, ID_LENGTH)
+
+
 def texts(codes: np.ndarray, values: Sequence[str]) -> pa.Array:
     """Indices into a few texts, as a dictionary column."""
     return pa.DictionaryArray.from_arrays(

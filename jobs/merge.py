@@ -1,16 +1,25 @@
 """Columns of several fold groups put together in the order of events."""
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 
 from jobs import columns
-from jobs.group_stage import Columns, GroupOut
+from jobs.group_stage import Columns
 from udfs.plan import RunPlan
 
 
-def joined(plan: RunPlan, groups: Sequence[GroupOut], name: str, time: str) -> Columns:
+class Part(Protocol):
+    """What has columns of one account under their names: a GroupOut, or a part of one."""
+
+    @property
+    def account(self) -> int:
+        """Index of the account in the plan."""
+        ...
+
+
+def joined(plan: RunPlan, groups: Sequence[Part], name: str, time: str) -> Columns:
     """One table's columns of all groups, with `account`, in order of time, account, then as each
     group has it. Groups of one account are ordered by the rank of strategy and symbol."""
     parts = [getattr(group, name) for group in groups]

@@ -9,7 +9,7 @@ import pyarrow as pa
 
 from jobs import columns
 from jobs.group_stage import Columns, GroupOut
-from jobs.merge import joined, key_columns
+from jobs.merge import Part, joined, key_columns
 from jobs.sources import COLUMNS
 from jobs.symbol_stage import SymbolOut
 from schemas import market, trading
@@ -126,7 +126,7 @@ def signal_table(plan: RunPlan, symbols: Sequence[SymbolOut]) -> pa.Table:
     return columns.table(signal_tables.STRATEGY_SIGNAL_HISTORY, built)
 
 
-def decision_table(plan: RunPlan, groups: Sequence[GroupOut], accepted: bool) -> pa.Table:
+def decision_table(plan: RunPlan, groups: Sequence[Part], accepted: bool) -> pa.Table:
     """Accepted or rejected rows in order of (ts, account, SELL first, strategy, symbol)."""
     contract = (
         signal_tables.ACCEPTED_TRADE_SIGNAL_HISTORY
@@ -167,7 +167,7 @@ def _sequence(account: np.ndarray) -> np.ndarray:
     return seq
 
 
-def report_table(plan: RunPlan, groups: Sequence[GroupOut]) -> pa.Table:
+def report_table(plan: RunPlan, groups: Sequence[Part]) -> pa.Table:
     """exec_report_history in order of (ts, account, strategy, symbol, order, fill)."""
     if not groups:
         return columns.rows_table(trading.EXEC_REPORT_HISTORY, [])

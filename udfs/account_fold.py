@@ -4,8 +4,8 @@ Events apply in order of time; at equal time fills before signals. Exact at any 
 30 us an event: the batch form is for the bulk.
 """
 
-from collections.abc import Callable
-from typing import NamedTuple
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -192,21 +192,11 @@ def _outcome(
     rows: list[_Row], books: _Books, prices: list[int], fees: list[int], over_cap: int
 ) -> Outcome:
     """Rows as columns."""
-    decisions = [row.decision for row in rows]
     matches = books.matches
-    counts = [
-        [NULL if count is None else count for count in (d.open_symbols, d.reserved_symbols)]
-        for d in decisions
-    ]
-    counted = np.array(counts, dtype=np.int32).reshape(-1, 2)
     daily = [value for group in books.daily for day in group for value in day]
     days = books.given.days.days
     return Outcome(
-        code=np.array([CODES.index(d.code) for d in decisions], dtype=np.int8),
-        qty=wide.from_ints([d.qty or 0 for d in decisions]),
-        qty_known=np.array([d.qty is not None for d in decisions], dtype=np.bool_),
-        open_symbols=counted[:, 0],
-        reserved_symbols=counted[:, 1],
+        **decision_columns([row.decision for row in rows]),
         price=wide.from_ints(prices),
         fee=wide.from_ints(fees),
         fill_signal=np.array(books.fill_signal, dtype=np.int64),
@@ -221,3 +211,19 @@ def _outcome(
         daily=wide.from_ints(daily).reshape(-1, days, 4, 2),
         over_cap=over_cap,
     )
+
+
+def decision_columns(decisions: Sequence[Decision]) -> dict[str, Any]:
+    """Code, quantity and counts of decisions, as `Outcome` has them."""
+    counts = [
+        [NULL if count is None else count for count in (d.open_symbols, d.reserved_symbols)]
+        for d in decisions
+    ]
+    counted = np.array(counts, dtype=np.int32).reshape(-1, 2)
+    return {
+        "code": np.array([CODES.index(d.code) for d in decisions], dtype=np.int8),
+        "qty": wide.from_ints([d.qty or 0 for d in decisions]),
+        "qty_known": np.array([d.qty is not None for d in decisions], dtype=np.bool_),
+        "open_symbols": counted[:, 0],
+        "reserved_symbols": counted[:, 1],
+    }
