@@ -8,7 +8,7 @@ import pyarrow as pa
 
 from jobs import columns, positions, trace
 from jobs.equity import EquityLine, equity_lines, equity_table
-from jobs.group_stage import GroupOut
+from jobs.group_stage import Columns, GroupOut
 from jobs.merge import joined, key_columns
 from jobs.positions import Book
 from jobs.summary import summarise
@@ -34,8 +34,9 @@ def assemble(plan: RunPlan, symbols: Sequence[SymbolOut], groups: Sequence[Group
     groups = sorted(groups, key=lambda group: group.account)
     books = _books(plan, groups)
     lines = equity_lines(plan, groups)
+    matches = joined(plan, groups, "matches", "match_ts") if groups else None
     tables = {
-        "trade_match_history": _match_table(plan, groups),
+        "trade_match_history": _match_table(plan, matches),
         "equity_daily": equity_table(plan, lines),
     }
     snapshot = positions.snapshot_rows(books, plan.run_id, _last_closes(plan, symbols))
@@ -53,7 +54,8 @@ def assemble(plan: RunPlan, symbols: Sequence[SymbolOut], groups: Sequence[Group
         )
     if plan.trace:
         tables.update(trace.tables(plan, symbols, groups))
-    return Assembled(tables, _counts(plan, symbols, groups), _summary(plan, symbols, groups, lines))
+    summary = _summary(plan, symbols, groups, lines, matches)
+    return Assembled(tables, _counts(plan, symbols, groups), summary)
 
 
 def _books(plan: RunPlan, groups: Sequence[GroupOut]) -> list[Book]:
@@ -85,11 +87,10 @@ def _last_closes(plan: RunPlan, symbols: Sequence[SymbolOut]) -> dict[str, tuple
     }
 
 
-def _match_table(plan: RunPlan, groups: Sequence[GroupOut]) -> pa.Table:
+def _match_table(plan: RunPlan, merged: Columns | None) -> pa.Table:
     """trade_match_history in order of (match_ts, account, strategy, symbol, index)."""
-    if not groups:
+    if merged is None:
         return columns.rows_table(trading.TRADE_MATCH_HISTORY, [])
-    merged = joined(plan, groups, "matches", "match_ts")
     rows = len(merged["match_ts"])
     net = wide.negated(merged["fees"])
     wide.add_rows(net, merged["realized_pnl"])
@@ -171,12 +172,12 @@ def _summary(
     symbols: Sequence[SymbolOut],
     groups: Sequence[GroupOut],
     lines: Sequence[EquityLine],
+    matches: Columns | None,
 ) -> list[dict[str, Any]]:
     """One row per account, strategy and currency, and one per account and currency."""
     closes = [out.closes for out in symbols if out.closes is not None]
-    if not groups or not closes:
+    if matches is None or not closes:
         return []
     span = (min(c.first_close_ts for c in closes), max(c.last_close_ts for c in closes))
-    matches = joined(plan, groups, "matches", "match_ts")
     usage = joined(plan, groups, "usage", "ts")
     return summarise(plan, groups, lines, matches, usage, span)
