@@ -93,7 +93,7 @@ def _run(
 ) -> tuple[dict[str, int], dict[str, Any], list[dict[str, Any]]]:
     """The stages, by the runner that was asked for: (rows by table, counts, summary)."""
     if request.runner == "flink":
-        from jobs.backtest import run_flink
+        from jobs.bounded import run_flink
 
         return run_flink(plan, tasks, staging, request.parallelism, report)
     assembled = run_local(plan, tasks, report)

@@ -233,7 +233,7 @@ def test_a_local_run_loads_neither_pandas_nor_flink(place):
     assert done.stdout == "runs/tiny\n"
     loaded = {line.rpartition("|")[2].strip() for line in done.stderr.splitlines()}
     assert "pyarrow" in loaded
-    assert not loaded & {"pandas.core.api", "pyflink", "py4j", "jobs.backtest"}
+    assert not loaded & {"pandas.core.api", "pyflink", "py4j", "jobs.bounded"}
 
 
 def test_version():
