@@ -7,18 +7,27 @@ configuration lacks make one task of their own, which only counts them.
 
 import glob
 import hashlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.csv
 import pyarrow.parquet as pq
 
-from udfs.bars import Bars, Bools, Floats, Ints
+from jobs.csv_files import check_twice, is_csv, read_text_csv
+from jobs.values import doubles, is_number, is_text, is_time, value_text, whole_numbers
+from udfs.bars import Bars, Bools, Ints
 from udfs.errors import ConfigError, nearest
+
+__all__ = [  # with what other stages need to read files
+    "doubles",
+    "is_csv",
+    "read_text_csv",
+    "value_text",
+    "whole_numbers",
+]
 
 COLUMNS = ("symbol", "ts", "open", "high", "low", "close", "volume")
 PRICES = COLUMNS[2:]
@@ -77,32 +86,68 @@ def list_files(
     """
     found: set[str] = set()
     for pattern in patterns:
-        matches = [path for path in glob.glob(pattern, recursive=True) if Path(path).is_file()]
+        named = [pattern] if Path(pattern).is_file() else glob.glob(pattern, recursive=True)
+        matches = [path for path in named if Path(path).is_file()]
         if not matches:
-            raise ConfigError(
-                f"{option}: no file matches {pattern!r} (current directory: {Path.cwd()}); "
-                f"write a path or a pattern of Parquet or CSV files of {expected}"
-            )
+            raise ConfigError(f"{option}: {_no_match(pattern, named)} of {expected}")
         found.update(matches)
     return sorted(found, key=lambda path: path.encode())
 
 
+def _no_match(pattern: str, named: Sequence[str]) -> str:
+    """Why a pattern names no file, and what would be right."""
+    if named:
+        inside = Path(named[0]) / "*.parquet"
+        return f"{named[0]!r} is a folder; write a pattern such as '{inside}' for its files"
+    return (
+        f"no file matches {pattern!r} (current directory: {Path.cwd()}); write a path or a "
+        "pattern of Parquet or CSV files"
+    )
+
+
 def plan_tasks(files: Sequence[str], symbols: Sequence[str]) -> tuple[list[Task], list[InputFile]]:
     """One task per configured symbol that has rows, and one for all others."""
-    places: dict[str, list[Place]] = {}
+    places = _Places(symbols)
     inputs: list[InputFile] = []
-    known = set(symbols)
     for number, path in enumerate(files):
         rows = 0
         for place, names, count in _groups(path, number):
             rows += count
-            for name in {name if name in known else UNKNOWN for name in names}:
-                places.setdefault(name, []).append(place)
+            places.add(place, names)
         inputs.append(InputFile(path, rows, file_sha256(path)))
-    if not sum(file.rows for file in inputs):
-        raise ConfigError(f"prices.files: no rows in {', '.join(files[:5])}; expected bars")
-    tasks = [Task(name, tuple(found)) for name, found in sorted(places.items())]
-    return tasks, inputs
+    shown = ", ".join(files[:5]) + (", ..." if len(files) > 5 else "")
+    return places.tasks(f"prices.files ({shown})", sum(file.rows for file in inputs)), inputs
+
+
+class _Places:
+    """Where the rows of each symbol are; those of symbols that are not known together."""
+
+    def __init__(self, symbols: Sequence[str]) -> None:
+        self.known = frozenset(symbols)
+        self.found: dict[str, list[Place]] = {}
+        self.others: set[str] = set()
+
+    def add(self, place: Place, names: Iterable[str | None]) -> None:
+        """Take in a place that holds rows of these symbols."""
+        given = set(names)
+        self.others.update(name for name in given - self.known if name)
+        for name in {name if name in self.known else UNKNOWN for name in given}:
+            self.found.setdefault(name or UNKNOWN, []).append(place)
+
+    def tasks(self, source: str, rows: int) -> list[Task]:
+        """All of them; ConfigError where no row is of a known symbol, as nothing could be run."""
+        if not rows:
+            raise ConfigError(f"{source}: no rows; expected bars: {SHOWN}")
+        if not self.known & set(self.found):
+            first, *_ = sorted(self.known)
+            names = sorted(self.others)
+            more = ", ..." if len(names) > 10 else ""
+            raise ConfigError(
+                f"{source}: none of the {rows} rows is of a symbol of the configuration "
+                f"({', '.join(sorted(self.known)[:10])}){nearest(first, names)}; the symbols in "
+                f"there are {', '.join(map(repr, names[:10])) or 'empty'}{more}"
+            )
+        return [Task(name, tuple(places)) for name, places in sorted(self.found.items())]
 
 
 def absolute(task: Task) -> Task:
@@ -113,50 +158,53 @@ def absolute(task: Task) -> Task:
 
 def memory_tasks(tables: Sequence[pa.Table], symbols: Sequence[str]) -> list[Task]:
     """As `plan_tasks`, for tables in memory, in order of arrival."""
-    places: dict[str, list[Place]] = {}
+    places = _Places(symbols)
     for number, table in enumerate(tables):
-        _check_columns(f"prices[{number}]", table.column_names)
-        for name in pc.unique(table["symbol"]).to_pylist():
-            place = Place("", number, -1, 0, table.select(list(COLUMNS)))
-            found = places.setdefault(name if name in symbols else UNKNOWN, [])
-            if place.file not in [other.file for other in found]:
-                found.append(place)
-    return [Task(name, tuple(found)) for name, found in sorted(places.items())]
+        _check_columns(f"prices[{number}]", table.schema)
+        place = Place("", number, -1, 0, table.select(list(COLUMNS)))
+        places.add(place, _distinct(table["symbol"]))
+    return places.tasks("prices", sum(table.num_rows for table in tables))
+
+
+def _distinct(column: pa.ChunkedArray) -> list[str | None]:
+    """The different values of a column of symbols."""
+    found: list[str | None] = pc.unique(column).to_pylist()
+    return found
 
 
 def file_sha256(path: str) -> str:
     """SHA-256 of a file's bytes."""
-    with open(path, "rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+    try:
+        with open(path, "rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+    except OSError as error:
+        raise ConfigError(f"{path}: cannot be read: {error.strerror}") from None
 
 
-def is_csv(path: str) -> bool:
-    """Whether a file is read as CSV (by its name)."""
-    return path.lower().endswith((".csv", ".csv.gz", ".txt"))
-
-
-def _groups(path: str, number: int) -> Iterator[tuple[Place, set[str], int]]:
+def _groups(path: str, number: int) -> Iterator[tuple[Place, Iterable[str | None], int]]:
     """Every row group of a file with the symbols in it and its number of rows."""
     if is_csv(path):
         table = read_csv(path)
-        names = set(pc.unique(table["symbol"]).to_pylist())
-        yield Place(path, number, -1, 0), names, table.num_rows
+        yield Place(path, number, -1, 0), _distinct(table["symbol"]), table.num_rows
         return
     file = open_parquet(path)
-    column = file.schema_arrow.get_field_index("symbol")
     first = 0
     for group in range(file.num_row_groups):
         meta = file.metadata.row_group(group)
-        statistics = meta.column(column).statistics
-        if statistics and statistics.has_min_max and statistics.min == statistics.max:
-            names = {statistics.min}
-            if statistics.null_count != 0:
-                names.add(UNKNOWN)
-        else:
-            read = file.read_row_group(group, columns=["symbol"])["symbol"]
-            names = {str(name) for name in pc.unique(read).to_pylist()}
+        names = _from_statistics(meta)
+        if names is None:
+            names = _distinct(read_group(file, path, group, ["symbol"])["symbol"])
         yield Place(path, number, group, first), names, meta.num_rows
         first += meta.num_rows
+
+
+def _from_statistics(meta: pq.RowGroupMetaData) -> list[str | None] | None:
+    """The symbols of a row group where its statistics tell; None where they don't."""
+    columns = [meta.column(number) for number in range(meta.num_columns)]
+    statistics = next(c.statistics for c in columns if c.path_in_schema == "symbol")
+    if not statistics or not statistics.has_min_max or statistics.min != statistics.max:
+        return None
+    return [statistics.min] if statistics.null_count == 0 else [statistics.min, None]
 
 
 def open_parquet(path: str) -> pq.ParquetFile:
@@ -164,40 +212,51 @@ def open_parquet(path: str) -> pq.ParquetFile:
     try:
         file = pq.ParquetFile(path, read_dictionary=["symbol"])
     except (pa.ArrowException, OSError) as error:
-        raise ConfigError(f"{path}: not a Parquet file that can be read: {error}") from None
-    _check_columns(path, file.schema_arrow.names)
+        raise ConfigError(
+            f"{path}: not a Parquet file that can be read: {error} (a file is read as CSV where "
+            "its name ends in .csv, .csv.gz or .txt)"
+        ) from None
+    _check_columns(path, file.schema_arrow)
     return file
 
 
-def _check_columns(path: str, names: Sequence[str]) -> None:
-    missing = [name for name in COLUMNS if name not in names]
-    if missing:
-        hint = nearest(missing[0], names)
+def read_group(file: pq.ParquetFile, path: str, group: int, names: Sequence[str]) -> pa.Table:
+    """Columns of a row group."""
+    try:
+        return file.read_row_group(group, columns=list(names))
+    except (pa.ArrowException, OSError) as error:
         raise ConfigError(
-            f"{path}: column {missing[0]!r} is missing{hint}; it has {', '.join(names)}; "
-            f"expected {', '.join(COLUMNS)}"
-        )
+            f"{path}: row group {group + 1} of {file.num_row_groups} can't be read, the file is "
+            f"damaged: {error}"
+        ) from None
+
+
+def _check_columns(path: str, schema: pa.Schema) -> None:
+    """ConfigError unless all columns are there, once, and of types that can hold bars."""
+    names = schema.names
+    check_twice(path, names, COLUMNS)
+    for name in COLUMNS:
+        if name not in names:
+            raise ConfigError(
+                f"{path}: column {name!r} is missing{nearest(name, names)}; it has "
+                f"{', '.join(names)}; expected {SHOWN}"
+            )
+        kind = schema.field(name).type
+        fits, expected = is_number(kind), "numbers"
+        if name == "symbol":
+            plain = kind.value_type if pa.types.is_dictionary(kind) else kind
+            fits, expected = is_text(plain) or pa.types.is_null(plain), "text"
+        elif name == "ts":
+            fits, expected = is_time(kind), "whole numbers: milliseconds since 1970, UTC"
+        if not fits:
+            raise ConfigError(f"{path}: column {name!r} holds {kind}; expected {expected}")
 
 
 def read_csv(path: str) -> pa.Table:
     """A CSV file of bars with every column as text."""
     table = read_text_csv(path, COLUMNS)
-    _check_columns(path, table.column_names)
+    _check_columns(path, table.schema)
     return table.select(list(COLUMNS))
-
-
-def read_text_csv(path: str, names: Sequence[str]) -> pa.Table:
-    """A CSV file with a header line, these columns as text."""
-    options = pyarrow.csv.ConvertOptions(
-        column_types={name: pa.string() for name in names}, strings_can_be_null=False
-    )
-    try:
-        return pyarrow.csv.read_csv(path, convert_options=options)
-    except (pa.ArrowException, OSError) as error:
-        raise ConfigError(
-            f"{path}: not a CSV file that can be read: {error}; expected a header line with "
-            + ", ".join(names)
-        ) from None
 
 
 def read_task(task: Task, known: Sequence[str], piece_rows: int = PIECE_ROWS) -> Iterator[RawBars]:
@@ -211,7 +270,7 @@ def read_task(task: Task, known: Sequence[str], piece_rows: int = PIECE_ROWS) ->
         else:
             if opened[0] != place.path:
                 opened = (place.path, open_parquet(place.path))
-            table = opened[1].read_row_group(place.row_group, columns=list(COLUMNS))
+            table = read_group(opened[1], place.path, place.row_group, COLUMNS)
         rows = np.arange(place.first_row, place.first_row + table.num_rows, dtype=np.int64)
         mask = _rows_of(table["symbol"], task.symbol, known)
         if mask is not None:
@@ -223,15 +282,14 @@ def read_task(task: Task, known: Sequence[str], piece_rows: int = PIECE_ROWS) ->
 
 def _rows_of(column: pa.ChunkedArray, symbol: str, known: Sequence[str]) -> Bools | None:
     """Which rows are of the symbol; None for all of them."""
-    names = column.cast(pa.string()) if not pa.types.is_dictionary(column.type) else column
+    if symbol != UNKNOWN and pa.types.is_dictionary(column.type):
+        distinct = {value for chunk in column.chunks for value in chunk.dictionary.to_pylist()}
+        if distinct == {symbol} and column.null_count == 0:
+            return None
+    names = column.cast(pa.string())
     if symbol == UNKNOWN:
         inside = pc.is_in(names, value_set=pa.array(list(known), pa.string()))
         return ~np.asarray(pc.fill_null(inside, False).to_numpy(), dtype=np.bool_)
-    if pa.types.is_dictionary(names.type):
-        distinct = {value for chunk in names.chunks for value in chunk.dictionary.to_pylist()}
-        if distinct == {symbol} and names.null_count == 0:
-            return None
-        names = names.cast(pa.string())
     mask = pc.fill_null(pc.equal(names, symbol), False)
     return np.asarray(mask.to_numpy(), dtype=np.bool_)
 
@@ -239,66 +297,8 @@ def _rows_of(column: pa.ChunkedArray, symbol: str, known: Sequence[str]) -> Bool
 def raw_bars(table: pa.Table, file: int, rows: Ints) -> RawBars:
     """A table's columns as bars, whatever their types."""
     ts, whole = whole_numbers(table["ts"])
+    if not whole.all() and pa.types.is_timestamp(table["ts"].type):
+        # As text, else a rejected row's nanoseconds could not be shown.
+        table = table.set_column(1, "ts", table["ts"].cast(pa.string()))
     columns = [doubles(table[name]) for name in PRICES]
     return RawBars(Bars(ts, *columns), whole, file, rows, table)
-
-
-def doubles(column: pa.ChunkedArray) -> Floats:
-    """A column as float64; what is no number is NaN."""
-    kind = column.type
-    if pa.types.is_string(kind) or pa.types.is_large_string(kind):
-        text = pc.utf8_trim_whitespace(column)
-        try:
-            column = pc.cast(text, pa.float64())
-        except pa.ArrowInvalid:
-            return np.array([_double(value) for value in text.to_pylist()], dtype=np.float64)
-    elif not pa.types.is_float64(kind):
-        column = pc.cast(column, pa.float64(), safe=False)
-    return np.asarray(column.to_numpy(), dtype=np.float64)
-
-
-def _double(text: str | None) -> float:
-    """A text as the nearest double, NaN where it is no number."""
-    if text is None or "_" in text:
-        return float("nan")
-    try:
-        return float(text)
-    except ValueError:
-        return float("nan")
-
-
-def whole_numbers(column: pa.ChunkedArray) -> tuple[Ints, Bools]:
-    """A column as int64, and where it held a whole number that fits."""
-    kind = column.type
-    if pa.types.is_timestamp(kind):
-        column = pc.cast(pc.cast(column, pa.timestamp("ms", kind.tz)), pa.int64())
-        kind = column.type
-    if pa.types.is_integer(kind) and kind != pa.uint64():
-        whole = np.asarray(pc.is_valid(column).to_numpy(), dtype=np.bool_)
-        values = pc.fill_null(pc.cast(column, pa.int64()), 0).to_numpy()
-        return np.asarray(values, dtype=np.int64), whole
-    ts = np.zeros(len(column), dtype=np.int64)
-    whole = np.zeros(len(column), dtype=np.bool_)
-    for i, value in enumerate(column.to_pylist()):
-        number = _whole_number(value)
-        if number is not None and abs(number) < 2**63:
-            ts[i], whole[i] = number, True
-    return ts, whole
-
-
-def _whole_number(value: object) -> int | None:
-    """A value's whole number, None where it is none: 5, 5.0, '5', '5.0'."""
-    if value is None or isinstance(value, bool):
-        return None
-    try:
-        return int(str(value).strip()) if "_" not in str(value) else None
-    except ValueError:
-        number = _double(str(value))
-        return int(number) if number == number and number.is_integer() else None
-
-
-def value_text(value: object) -> str | None:
-    """A value of a rejected row as text: a float by its shortest repr, nothing as None."""
-    if value is None:
-        return None
-    return repr(value) if isinstance(value, float) else str(value)
