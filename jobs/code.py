@@ -4,7 +4,9 @@ A TaskManager keeps one Python interpreter and the modules it has imported for a
 a job submitted after an edit would run old code without a word.
 """
 
+import functools
 import hashlib
+import importlib
 import os
 import zipfile
 from pathlib import Path
@@ -49,11 +51,26 @@ def client_code() -> str | None:
 
 def check_code(client: str | None) -> None:
     """Raise ConfigError unless this interpreter imported the code that the client has."""
-    if client is not None and client != CODE:
+    if client is None:
+        return
+    if client != CODE:
         raise ConfigError(
             f"the TaskManager runs other code ({CODE[:12]}, from {ROOT}) than the client "
             f"({client[:12]}): restart it, and submit with -pyfs of the same code"
         )
+    _import_all()
+
+
+@functools.cache
+def _import_all() -> None:
+    """Import every module, once, while the job's folder is there.
+
+    A TaskManager removes that folder when the job ends and keeps the packages that it imported
+    from it: a later job would not find those of their modules that this one does not use.
+    """
+    for name, _ in _sources():
+        module = name.removesuffix(".py").replace("/", ".").removesuffix(".__init__")
+        importlib.import_module(module)
 
 
 def write_archive(file: Path) -> Path:
