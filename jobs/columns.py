@@ -86,7 +86,8 @@ def plain(given: pa.Table) -> pa.Table:
 def rows_table(contract: Table, rows: Sequence[dict[str, Any]]) -> pa.Table:
     """Rows as dicts (amounts already decimal) in the contract's columns."""
     schema = arrow_schema(contract)
-    return pa.Table.from_pylist(list(rows), schema=schema)
+    built = pa.Table.from_pylist(list(rows), schema=schema)
+    return pa.table(built.columns, names=schema.names)  # as `table` makes them: all nullable
 
 
 def amount(units: int) -> Any:

@@ -12,7 +12,7 @@ import pyarrow as pa
 
 from jobs import columns, positions
 from jobs.positions import Book
-from jobs.run_folder import RunFolder, write_tables
+from jobs.run_folder import RunFolder, unwritable, write_tables
 from jobs.sources import is_csv, read_text_csv
 from schemas import ops, trading
 from schemas.config import Config, config_as_dict
@@ -72,6 +72,17 @@ def book_fills(fills: Iterable[Fill], quote: Quote, ttl_ms: int) -> Booked:
         states[key], booked = engine.apply(state, fill, quote(fill.symbol))
         matches.extend(booked.matches)
     return Booked(matches, states, duplicates)
+
+
+def merge_booked(parts: Iterable[Booked]) -> Booked:
+    """What several accounts booked, matches in order: each account's own order is kept."""
+    parts = list(parts)
+    matches = [match for part in parts for match in part.matches]
+    return Booked(
+        sorted(matches, key=lambda match: (match.match_ts, match.account_id)),
+        {key: state for part in parts for key, state in part.states.items()},
+        sum(part.duplicates for part in parts),
+    )
 
 
 def read_reports(path: Path) -> list[dict[str, str | None]]:
@@ -229,8 +240,7 @@ def run_engine(
         return EngineReport(folder.finish(manifest), manifest)
     except OSError as error:
         folder.discard()
-        name = error.filename or folder.staging
-        raise ConfigError(f"{name}: cannot be written: {error.strerror or error}") from error
+        raise unwritable(Path(error.filename or folder.staging), error) from error
     except BaseException:
         folder.discard()
         raise
