@@ -12,10 +12,9 @@ import pyarrow as pa
 
 from jobs import sources
 from jobs.pipeline import run_local
-from jobs.run_folder import RunFolder, as_frames, write_tables
+from jobs.run_folder import RunFolder, as_frames, unwritable, write_tables
 from schemas.config import Config, config_as_dict, parse_config
 from schemas.resolve import plan_run
-from udfs.errors import ConfigError
 from udfs.features import FEATURE_VERSION
 from udfs.plan import RunPlan
 
@@ -76,8 +75,7 @@ def execute(request: RunRequest, progress: Progress) -> RunReport:
         place = folder.finish(manifest)
     except OSError as error:
         folder.discard()
-        name = error.filename or folder.staging
-        raise ConfigError(f"{name}: cannot be written: {error.strerror or error}") from error
+        raise unwritable(Path(error.filename or folder.staging), error) from error
     except BaseException:
         folder.discard()
         raise

@@ -1,12 +1,18 @@
 """A run's folder: filled beside its place, moved there whole, manifest.json last.
 
 Whatever ends a run early (a full disk, Ctrl-C, kill -9) leaves no folder that looks finished: at
-worst one whose name begins with a dot and which has no manifest.json.
+worst one whose name begins with a dot and which has no manifest.json. The next run of that name
+removes it.
 """
 
+import contextlib
+import errno
+import hashlib
+import itertools
 import json
 import os
 import shutil
+import socket
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -19,6 +25,11 @@ from udfs.errors import ConfigError, Refusal
 
 MANIFEST = "manifest.json"
 INCOMPRESSIBLE = ("match_id", "signal_id", "order_id", "buy_order_id", "sell_order_id", "lot_id")
+PARTIAL, REPLACED = ".partial", ".replaced"
+FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+# What rename says of a place that another run has taken meanwhile.
+TAKEN = (errno.ENOTEMPTY, errno.EEXIST, errno.ENOTDIR)
+_numbers = itertools.count()  # two runs of one name may share a process
 
 
 class RunFolder:
@@ -26,21 +37,32 @@ class RunFolder:
 
     def __init__(self, out: Path, run_id: str, overwrite: bool) -> None:
         self.final = out / run_id
-        self.staging = out / f".{run_id}.{os.getpid()}.partial"
+        self.overwrite = overwrite
+        # A process is alive or dead on its own machine only, and `out` may be shared.
+        machine = hashlib.sha256(socket.gethostname().encode()).hexdigest()[:8]
+        prefix = f".{run_id}.{machine}-"
+        self.staging = out / f"{prefix}{os.getpid()}-{next(_numbers)}{PARTIAL}"
+        self.made: list[Path] = []
         if self.final.exists():
-            self._check_existing(overwrite)
+            self._check_existing()
         try:
+            self.made = [folder for folder in (out, *out.parents) if not folder.exists()]
             out.mkdir(parents=True, exist_ok=True)
+            _remove_leftovers(self.final, prefix)
             shutil.rmtree(self.staging, ignore_errors=True)
-            self.staging.mkdir()
+            self.staging.mkdir(parents=True)
         except OSError as error:
+            self.discard()
+            reason = "it is a file" if out.is_file() else error.strerror
             raise ConfigError(
-                f"--out: cannot write to {out}: {error.strerror}; name a folder that you may "
-                "write to"
+                f"--out: cannot write to {out}: {reason}; name a folder that you may write to"
             ) from None
+        except BaseException:
+            self.discard()
+            raise
 
-    def _check_existing(self, overwrite: bool) -> None:
-        if not overwrite:
+    def _check_existing(self) -> None:
+        if not self.overwrite:
             raise Refusal(
                 f"{self.final} exists already; choose another --run-id or --out, or --overwrite it"
             )
@@ -53,30 +75,92 @@ class RunFolder:
             )
 
     def finish(self, manifest: Mapping[str, Any]) -> Path:
-        """Write the manifest and move the folder to its place."""
+        """Write the manifest and move the folder to its place.
+
+        Refusal where another run of this name came first, unless this one may overwrite it.
+        """
         path = self.staging / MANIFEST
-        path.write_text(json.dumps(manifest, indent=1, ensure_ascii=False) + "\n")
-        replaced = self.staging.with_suffix(".replaced")
-        if self.final.exists():
-            self.final.rename(replaced)
+        text = json.dumps(manifest, indent=1, ensure_ascii=False) + "\n"
         try:
-            self.staging.rename(self.final)
-        except BaseException:
-            if replaced.exists() and not self.final.exists():
-                replaced.rename(self.final)
-            raise
-        shutil.rmtree(replaced, ignore_errors=True)
+            # A path that is no UTF-8 is written with escapes.
+            path.write_text(text, encoding="utf-8", errors="backslashreplace")
+            while not (self._move() or self._replace()):
+                pass  # another run was quicker: its folder is looked at anew
+        except OSError as error:
+            raise unwritable(self.final, error) from error
         return self.final
 
+    def _move(self) -> bool:
+        """Move the folder to its place in one step, unless something is there."""
+        try:
+            self.staging.rename(self.final)
+        except OSError as error:
+            if error.errno in TAKEN:
+                return False
+            raise
+        return True
+
+    def _replace(self) -> bool:
+        """As `_move`, with the run that is there taken out of the way and then removed."""
+        if self.final.exists():
+            self._check_existing()
+        replaced = self.staging.with_suffix(REPLACED)
+        try:
+            with contextlib.suppress(FileNotFoundError):
+                self.final.rename(replaced)
+            return self._move()
+        finally:
+            if self.final.exists():
+                shutil.rmtree(replaced, ignore_errors=True)
+            elif replaced.exists():
+                replaced.rename(self.final)
+
     def discard(self) -> None:
-        """Remove what was written so far."""
+        """Remove what was written so far, and folders that were made for it."""
         shutil.rmtree(self.staging, ignore_errors=True)
+        for folder in self.made:
+            try:
+                folder.rmdir()
+            except OSError:
+                break  # another run uses it
+
+
+def _remove_leftovers(final: Path, prefix: str) -> None:
+    """Remove what runs of this name left that were killed; a run that they replaced stays, if it
+    has no successor."""
+    for left in final.parent.iterdir():
+        if left.name.startswith(prefix):
+            owner = left.name.removeprefix(prefix).partition("-")[0]
+            is_left = left.suffix == PARTIAL or (left.suffix == REPLACED and final.exists())
+            if is_left and owner.isdigit() and not _is_alive(int(owner)):
+                shutil.rmtree(left, ignore_errors=True)
+
+
+def _is_alive(process: int) -> bool:
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    except OSError:
+        pass  # it is someone else's
+    return True
+
+
+def unwritable(path: Path, error: OSError) -> ConfigError:
+    """What to tell of a file or folder that can't be written."""
+    reason = os.strerror(error.errno) if error.errno else str(error)
+    cure = "; free some space, or name another --out" if error.errno in FULL else ""
+    return ConfigError(f"{path}: cannot be written: {reason}{cure}")
 
 
 def write_tables(folder: Path, tables: Mapping[str, pa.Table]) -> dict[str, int]:
-    """One Parquet file per table; the number of rows of each."""
+    """One Parquet file per table; the number of rows of each. ConfigError where that fails."""
     for name, table in tables.items():
-        write_table(folder / f"{name}.parquet", table)
+        path = folder / f"{name}.parquet"
+        try:
+            write_table(path, table)
+        except OSError as error:
+            raise unwritable(path, error) from error
     return {name: table.num_rows for name, table in sorted(tables.items())}
 
 
