@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 TOTAL = ""  # the strategy_id of an account's own row
 ALL_SHOWN = 24  # more strategies than this in an account are cut to its best and worst
 SHOWN_EACH = 10
-LOUD = "LATE BARS"  # how the warning begins that puts a whole run in doubt
+LOUD = ("LATE BARS", "NO BARS")  # how warnings begin that put a whole run in doubt
 WIDTH_WITHOUT_TERMINAL = 120
 ROOMY = 112  # columns of a screen from which on two spaces part the columns of a table
 

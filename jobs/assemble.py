@@ -11,11 +11,13 @@ from jobs.equity import EquityLine, equity_lines, equity_table
 from jobs.group_stage import Columns, GroupOut
 from jobs.merge import joined, key_columns
 from jobs.positions import Book
+from jobs.sources import COLUMNS
 from jobs.summary import summarise
 from jobs.symbol_stage import InputCounts, SymbolOut
 from schemas import trading
 from udfs import bulk_ids, wide
 from udfs.account_fold import CODES
+from udfs.bar_checks import BAR_CODES
 from udfs.plan import RunPlan
 from udfs.rows import Code
 from udfs.sizing import rounded_close
@@ -131,6 +133,7 @@ def input_counts(symbols: Sequence[SymbolOut]) -> dict[str, Any]:
     total = InputCounts(*(sum(values) for values in zip(*(_sums(o) for o in symbols), strict=True)))
     return {
         "price_rejects": trace.reject_counts(symbols),
+        "first_reject": _first_reject(symbols),
         "skipped": {"out_of_range": total.out_of_range, "unknown_symbol": total.unknown_symbol},
         "late": total.late,
         "first_late": _first_late(symbols),
@@ -152,12 +155,23 @@ def _sums(out: SymbolOut) -> tuple[int, ...]:
 
 
 def _first_late(symbols: Sequence[SymbolOut]) -> dict[str, Any] | None:
-    """The first late bar in order of arrival."""
+    """The first late bar in order of arrival: `file` numbers the inputs from 0, `row` from 1."""
     found = [out.counts.first_late for out in symbols if out.counts.first_late is not None]
     if not found:
         return None
-    _, row, symbol, ts = min(found)
-    return {"symbol": symbol, "ts": ts, "row": row}
+    file, row, symbol, ts = min(found)
+    return {"file": file, "row": row + 1, "symbol": symbol, "ts": ts}
+
+
+def _first_reject(symbols: Sequence[SymbolOut]) -> dict[str, Any] | None:
+    """The first rejected row in order of arrival, its values as text."""
+    found = [reject for out in symbols for reject in out.rejects[:1]]
+    if not found:
+        return None
+    first = min(found, key=lambda reject: (reject.file, reject.row))
+    values = dict(zip(COLUMNS, first.values, strict=True))
+    code = BAR_CODES[first.code].value
+    return {"file": first.file, "row": first.row + 1, "code": code, "values": values}
 
 
 def _unfilled(plan: RunPlan, groups: Sequence[GroupOut]) -> list[str]:

@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 
 from jobs.assemble import assemble
 from jobs.group_stage import GroupOut, plan_groups, run_group
-from jobs.run_folder import write_tables
+from jobs.run_folder import unwritable, write_tables
 from jobs.sources import Task, absolute
 from jobs.symbol_stage import DayCloses, SymbolOut, run_symbol
 from udfs.dense import Signals
@@ -106,11 +106,14 @@ def _progress_file(staging: str) -> Callable[[int], None]:
     path = Path(staging) / PROGRESS
 
     def report(rows: int) -> None:
-        file = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o644)
         try:
-            os.write(file, f"{rows}\n".encode())
-        finally:
-            os.close(file)
+            file = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o644)
+            try:
+                os.write(file, f"{rows}\n".encode())
+            finally:
+                os.close(file)
+        except OSError as error:
+            raise unwritable(path.parent, error) from error
 
     return report
 

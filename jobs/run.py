@@ -4,6 +4,7 @@ import functools
 import hashlib
 import sys
 import time
+import warnings
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -11,9 +12,11 @@ from typing import Any, NamedTuple
 import pyarrow as pa
 
 from jobs import sources
+from jobs.frames import bar_tables
 from jobs.pipeline import run_local
 from jobs.run_folder import RunFolder, as_frames, unwritable, write_tables
 from schemas.config import Config, config_as_dict, parse_config
+from schemas.config_values import time_text
 from schemas.resolve import plan_run
 from udfs.features import FEATURE_VERSION
 from udfs.plan import RunPlan
@@ -68,6 +71,7 @@ def execute(request: RunRequest, progress: Progress) -> RunReport:
             "versions": _versions(plan),
             "rows": rows,
             **counts,
+            "symbols_without_rows": _without_rows(plan, tasks),
             "summary": summary,
             "runner": request.runner,
             "timings": {"total_s": round(time.perf_counter() - started, 3)},
@@ -80,6 +84,12 @@ def execute(request: RunRequest, progress: Progress) -> RunReport:
         folder.discard()
         raise
     return RunReport(place, manifest, summary, warnings_of(plan, manifest))
+
+
+def _without_rows(plan: RunPlan, tasks: Sequence[sources.Task]) -> list[str]:
+    """Symbols of the configuration that no file has."""
+    found = {task.symbol for task in tasks}
+    return [symbol.symbol for symbol in plan.symbols if symbol.symbol not in found]
 
 
 def _run(
@@ -121,17 +131,22 @@ def run_frames(
 
     `prices` is a data frame, or several in order of arrival, with the columns symbol, ts, open,
     high, low, close, volume; prices.files of the configuration is not read. Nothing is written.
+    Rows that were not counted are told by `warnings.warn`.
     """
     if not isinstance(config, Config):
         config = parse_config(config)
     plan = plan_run(config, trace=trace, only_strategies=tuple(only_strategies))
-    frames = prices if isinstance(prices, list | tuple) else [prices]
-    tables = [
-        frame if isinstance(frame, pa.Table) else pa.Table.from_pandas(frame, preserve_index=False)
-        for frame in frames
-    ]
+    tables = bar_tables(prices)
     tasks = sources.memory_tasks(tables, [symbol.symbol for symbol in plan.symbols])
-    return as_frames(run_local(plan, tasks, lambda rows: None).tables)
+    assembled = run_local(plan, tasks, lambda rows: None)
+    told = {
+        **assembled.counts,
+        "inputs": [{"path": f"prices[{number}]"} for number in range(len(tables))],
+        "symbols_without_rows": _without_rows(plan, tasks),
+    }
+    for text in _warnings_of_bars(plan, told):
+        warnings.warn(text, stacklevel=2)
+    return as_frames(assembled.tables)
 
 
 def _versions(plan: RunPlan) -> dict[str, Any]:
@@ -155,24 +170,53 @@ def code_version() -> str:
     return f"{VERSION}+{digest.hexdigest()[:12]}"
 
 
-def warnings_of(plan: RunPlan, manifest: Mapping[str, Any]) -> list[str]:
-    """What a user must be told of a run, the worst first."""
+def _warnings_of_bars(plan: RunPlan, manifest: Mapping[str, Any]) -> list[str]:
+    """What became of rows that were not what a run expects."""
     found = []
-    bars, late, first = manifest["bars"], manifest["late"], manifest["first_late"]
+    bars, late, rejects = manifest["bars"], manifest["late"], manifest["price_rejects"]
+    skipped = {name: n for name, n in manifest["skipped"].items() if n}
+    lost = late + manifest["duplicate_bars"] + sum(rejects.values()) + sum(skipped.values())
+    if lost == bars:
+        found.append(f"NO BARS: none of the {bars} rows counts, so nothing was traded")
     if late:
         share = f"{late} of {bars} bars came late and were dropped"
-        where = f"; the first: {first['symbol']} ts {first['ts']}, row {first['row']}"
+        first = manifest["first_late"]
+        where = f"; the first: {_place(manifest, first)}, {first['symbol']} ts {first['ts']}"
         found.append(("LATE BARS: " if late > LATE_SHARE * bars else "") + share + where)
     if manifest["duplicate_bars"]:
         found.append(f"{manifest['duplicate_bars']} bars were repeated and dropped")
-    if manifest["price_rejects"]:
-        codes = ", ".join(f"{code} {n}" for code, n in manifest["price_rejects"].items())
-        found.append(f"bars rejected: {codes} (--trace writes price_rejects)")
-    skipped = {name: n for name, n in manifest["skipped"].items() if n}
-    if skipped:
+    if rejects:
+        codes = ", ".join(f"{code} {n}" for code, n in rejects.items())
+        first = manifest["first_reject"]
+        values = ", ".join(f"{name} {value}" for name, value in first["values"].items())
         found.append(
-            "rows skipped: " + ", ".join(f"{n} {name}" for name, n in sorted(skipped.items()))
+            f"bars rejected: {codes} (--trace writes price_rejects); the first: "
+            f"{_place(manifest, first)}: {first['code']}: {values}"
         )
+    if skipped:
+        counts = ", ".join(f"{n} {name}" for name, n in sorted(skipped.items()))
+        found.append(f"rows skipped: {counts}{_span(plan) if 'out_of_range' in skipped else ''}")
+    if manifest["symbols_without_rows"]:
+        names = manifest["symbols_without_rows"]
+        more = ", ..." if len(names) > 10 else ""
+        found.append(f"no rows of {len(names)} symbols: {', '.join(names[:10])}{more}")
+    return found
+
+
+def _place(manifest: Mapping[str, Any], first: Mapping[str, Any]) -> str:
+    return f"{manifest['inputs'][first['file']]['path']} row {first['row']}"
+
+
+def _span(plan: RunPlan) -> str:
+    """The run's span of bars, warm-up included, as far as it is limited."""
+    start = "" if plan.first_ts is None else f" from {time_text(plan.first_ts)}"
+    end = "" if plan.end_ts is None else f" to {time_text(plan.end_ts)}"
+    return f" (the run's bars are{start}{end})"
+
+
+def warnings_of(plan: RunPlan, manifest: Mapping[str, Any]) -> list[str]:
+    """What a user must be told of a run, the worst first."""
+    found = _warnings_of_bars(plan, manifest)
     quotes = sorted({symbol.quote for symbol in plan.symbols})
     if len(quotes) > 1:
         found.append(f"several quote currencies, never added up: {', '.join(quotes)}")
