@@ -119,9 +119,9 @@ REJECTED_TRADE_SIGNAL_HISTORY = Table(
     columns=decision_columns(
         Column("qty", Type.DECIMAL, "Quantity if computed, in the base asset.", nullable=True),
         Column("reason", Type.STRING, "The code."),
-        Column("order_id", Type.STRING, "Id the order would have had.", nullable=True),
+        Column("order_id", Type.STRING, "Always null: there is no order.", nullable=True),
         Column("code", Type.STRING, "Why, such as OPEN_LIMIT_EXCEEDED or NO_OPEN_POSITION."),
-        Column("detail", Type.STRING, "The numbers behind the code, in words."),
+        Column("detail", Type.STRING, "The code in words."),
     ),
     key=("account_id", "signal_id"),
     event_time="ts",
