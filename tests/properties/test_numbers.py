@@ -61,15 +61,23 @@ def account(fixed: int | None, notional: int | None, weight: int, bps: int = 0) 
     )
 
 
+# Amounts as people write them: drawn as plain units, most would be too small to buy anything.
+sizes = st.integers(1, 10**9).map(lambda thousandths: thousandths * UNIT // 1000)
+weights = st.integers(0, 3000).map(lambda thousandths: thousandths * UNIT // 1000)
+hints = st.one_of(st.floats(-0.5, 3), st.integers(1, 10**16).map(lambda n: n / 10**16))
+steps_of_qty = st.sampled_from((NANO, 1, UNIT // 10_000, UNIT // 10, 3 * UNIT // 10, UNIT))
+usual_ticks = st.sampled_from((UNIT // 100, NANO, UNIT // 2, UNIT // 400))
+
+
 @FAST
 @given(
-    st.integers(1, 10**24),
+    sizes,
     st.booleans(),
-    st.integers(0, 10**19),
-    st.floats(-0.5, 3),
-    prices,
-    ticks,
-    st.one_of(st.just(NANO), st.integers(1, 10**19)),
+    weights,
+    hints,
+    st.one_of(st.floats(0.001, 1e5), prices),
+    usual_ticks,
+    steps_of_qty,
 )
 @example(7 * UNIT, True, UNIT, 0.1, 1.0, UNIT, UNIT // 10)
 @example(3 * UNIT, False, UNIT // 10, 0.3, 0.09, UNIT // 100, UNIT // 10)
