@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from udfs.bars import Bools, Floats, Ints
-from udfs.dense import Actions, Indices, Signals, concat_signals, no_signals
+from udfs.dense import NO_NEXT, Actions, Indices, Signals, concat_signals, no_signals
 from udfs.engine import EngineState
 from udfs.plan import AccountPlan, RunPlan, SymbolPlan
 
@@ -144,8 +144,8 @@ def account_input(
     order = np.argsort(_sort_key(signals.ts, plan.base_ms, (signals.action > 0) * width + rank))
     signals = Signals._make(column[order] for column in signals)
     symbol_at, rank = symbol_at[order], rank[order]
-    fill_ts = np.where(signals.next_ts >= 0, signals.next_ts + plan.base_ms, NULL)
-    fills = np.flatnonzero(signals.next_ts >= 0)
+    fill_ts = np.where(signals.next_ts != NO_NEXT, signals.next_ts + plan.base_ms, NULL)
+    fills = np.flatnonzero(signals.next_ts != NO_NEXT)
     fill_at = fills[np.argsort(_sort_key(fill_ts[fills], plan.base_ms, rank[fills]))]
     return AccountInput(account, symbols, symbol_at, signals, fill_ts, fill_at, days)
 

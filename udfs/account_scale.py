@@ -8,6 +8,7 @@ from udfs.account import NULL, AccountInput
 from udfs.account_memory import Events, Rules
 from udfs.bars import Ints
 from udfs.compiled import njit
+from udfs.dense import NO_NEXT
 from udfs.money import DECIMALS, UNIT
 from udfs.paper_broker import BPS
 from udfs.plan import AccountPlan, RunPlan, SymbolPlan
@@ -21,12 +22,14 @@ _INT64 = 2**62
 def scaled_events(plan: RunPlan, given: AccountInput) -> Events | None:
     """The columns as whole numbers of each symbol's decimals; None where one does not fit."""
     signals = given.signals
+    if len(signals.ts) and signals.ts.min() <= 0:
+        return None  # the loop takes the time 0 for "never"; before 1970 the step form is right
     price = np.zeros(len(signals.ts), dtype=np.int64)
     fill_price = np.zeros(len(signals.ts), dtype=np.int64)
     for number, symbol in enumerate(given.symbols):
         mine = np.flatnonzero(given.symbol == number)
         closes = price_integers(signals.close[mine], symbol.price_tick)
-        filled = mine[signals.next_ts[mine] >= 0]
+        filled = mine[signals.next_ts[mine] != NO_NEXT]
         nexts = price_integers(signals.next_close[filled], symbol.price_tick)
         if closes is None or nexts is None:
             return None

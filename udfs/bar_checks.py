@@ -10,6 +10,9 @@ from udfs.rows import BarCode
 
 BAR_CODES: tuple[BarCode, ...] = tuple(BarCode)
 VALID = -1
+# The calendar of local days ends there: 1 January of the years 2 and 9999.
+EARLIEST_TS = -62_104_060_800_000
+LATEST_TS = 253_370_764_800_000
 _NEVER = np.iinfo(np.int64).min
 
 
@@ -38,7 +41,10 @@ def bar_codes(bars: Bars, whole_ts: Bools, base_ms: int) -> npt.NDArray[np.int8]
     """
     prices = (bars.open, bars.high, bars.low, bars.close)
     failed: tuple[Bools, ...] = (
-        ~whole_ts | (bars.ts % base_ms != 0),
+        ~whole_ts
+        | (bars.ts % base_ms != 0)
+        | (bars.ts < EARLIEST_TS)
+        | (bars.ts >= LATEST_TS),
         ~np.logical_and.reduce([np.isfinite(price) for price in prices]),
         np.logical_or.reduce([price <= 0 for price in prices]),
         (bars.low > np.minimum(bars.open, bars.close))

@@ -23,7 +23,8 @@ from udfs.timeframes import timeframe_ms
 Actions = npt.NDArray[np.int8]
 Indices = npt.NDArray[np.int32]
 OHLCV = ("open", "high", "low", "close", "volume")
-NO_NEXT = -1
+NO_NEXT = -1  # no bar opens there: times before 1970 are negative, but on whole minutes
+NEVER = int(np.iinfo(np.int64).min)
 
 
 class Frame(NamedTuple):
@@ -58,7 +59,7 @@ class IndicatorState(NamedTuple):
 class LastRow(NamedTuple):
     """What `decide` carries for one timeframe: the close time and the columns of its last row."""
 
-    close_ts: int = NO_NEXT
+    close_ts: int = NEVER
     columns: Mapping[str, float] = MappingProxyType({})
 
 

@@ -5,13 +5,14 @@ import numpy as np
 from udfs.bars import Bars, Floats, cut
 from udfs.compiled import njit
 
-ResampleState = Floats  # float64[6]: window start or -1, open, high, low, close, volume
+ResampleState = Floats  # float64[6]: window start or NONE, open, high, low, close, volume
+NONE = -1  # no window starts there: before 1970 starts are negative, but on whole minutes
 
 
 def initial_state() -> ResampleState:
     """No window is open."""
     state = np.zeros(6, dtype=np.float64)
-    state[0] = -1.0
+    state[0] = NONE
     return state
 
 
@@ -22,10 +23,10 @@ def _windows(state: Floats, base_ms: int, window_ms: int, bars: Bars, out: Bars)
     start = np.int64(state[0])
     for i in range(len(bars.ts)):
         window = bars.ts[i] - bars.ts[i] % window_ms
-        if start >= 0 and window != start:
+        if start != NONE and window != start:
             count = _emit(state, start, out, count)
-            start = np.int64(-1)
-        if start < 0:
+            start = np.int64(NONE)
+        if start == NONE:
             start = window
             state[1], state[2], state[3] = bars.open[i], bars.high[i], bars.low[i]
             state[5] = bars.volume[i]
@@ -36,7 +37,7 @@ def _windows(state: Floats, base_ms: int, window_ms: int, bars: Bars, out: Bars)
         state[4] = bars.close[i]
         if bars.ts[i] + base_ms == window + window_ms:
             count = _emit(state, start, out, count)
-            start = np.int64(-1)
+            start = np.int64(NONE)
     state[0] = start
     return count
 

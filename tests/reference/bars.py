@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 from .exact import as_text, double, whole_number
 
 DAY_MS = 86_400_000
+CALENDAR_MS = (-62_104_060_800_000, 253_370_764_800_000)  # the years 2 to 9998
 UNIT_MS = {"m": 60_000, "h": 3_600_000, "d": DAY_MS}
 
 
@@ -44,7 +45,7 @@ def span_ms(text: str) -> int:
 
 def check(row: dict[str, Any], ts: int | None, base_ms: int) -> str | None:
     """The code of the first check that the row fails, or None for a valid row."""
-    if ts is None or ts % base_ms != 0:
+    if ts is None or ts % base_ms != 0 or not CALENDAR_MS[0] <= ts < CALENDAR_MS[1]:
         return "BAD_TS"
     open_, high, low, close = (double(row.get(name)) for name in ("open", "high", "low", "close"))
     if not all(math.isfinite(price) for price in (open_, high, low, close)):
