@@ -41,10 +41,7 @@ def bar_codes(bars: Bars, whole_ts: Bools, base_ms: int) -> npt.NDArray[np.int8]
     """
     prices = (bars.open, bars.high, bars.low, bars.close)
     failed: tuple[Bools, ...] = (
-        ~whole_ts
-        | (bars.ts % base_ms != 0)
-        | (bars.ts < EARLIEST_TS)
-        | (bars.ts >= LATEST_TS),
+        ~whole_ts | (bars.ts % base_ms != 0) | (bars.ts < EARLIEST_TS) | (bars.ts >= LATEST_TS),
         ~np.logical_and.reduce([np.isfinite(price) for price in prices]),
         np.logical_or.reduce([price <= 0 for price in prices]),
         (bars.low > np.minimum(bars.open, bars.close))
