@@ -16,7 +16,9 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from jobs import columns, sources
+from jobs.csv_files import check_twice, is_csv, read_text_csv
 from jobs.sources import InputFile, Place
+from jobs.values import doubles, is_number, is_text, is_time, whole_numbers
 from schemas.table import ARROW_TYPES, Column, Table, Type, file_columns
 from udfs import wide
 from udfs.bars import Bools
@@ -79,7 +81,7 @@ def plan_places(files: Sequence[str], table: Wanted) -> tuple[list[Place], list[
     inputs: list[InputFile] = []
     for number, path in enumerate(files):
         whole = Place(str(Path(path).resolve()), number, -1, 0)
-        if sources.is_csv(path):
+        if is_csv(path):
             found, rows = [whole], _read(whole, table).num_rows
         else:
             found, rows = _row_groups(whole, _open(path, table).metadata)
@@ -107,6 +109,7 @@ def _open(path: str, table: Wanted) -> pq.ParquetFile:
 
 
 def _check_names(path: str, names: Sequence[str], table: Wanted) -> None:
+    check_twice(path, names, table.names)
     for column in table.columns:
         if column.name not in names:
             raise ConfigError(
@@ -118,14 +121,14 @@ def _check_names(path: str, names: Sequence[str], table: Wanted) -> None:
 
 def _read(place: Place, table: Wanted) -> pa.Table:
     """The place's rows as the file has them."""
-    if sources.is_csv(place.path):
-        read = sources.read_text_csv(place.path, table.names)
+    if is_csv(place.path):
+        read = read_text_csv(place.path, table.names)
         _check_names(place.path, read.column_names, table)
         return read.select(table.names)
     file = _open(place.path, table)
     if place.row_group < 0:
-        return file.read(columns=table.names).select(table.names)
-    return file.read_row_group(place.row_group, columns=table.names).select(table.names)
+        return file.schema_arrow.empty_table().select(table.names)
+    return sources.read_group(file, place.path, place.row_group, table.names).select(table.names)
 
 
 def read_place(place: Place, table: Wanted) -> pa.Table:
@@ -196,23 +199,25 @@ def _convert(column: pa.ChunkedArray, kind: Type) -> tuple[Any, Bools]:
     if is_text(column.type):
         empty = pc.or_(empty, pc.fill_null(pc.equal(pc.utf8_trim_whitespace(column), ""), True))
     empty = _mask(empty)
-    if kind is Type.STRING:
-        wrong = not is_text(column.type) and not pa.types.is_null(column.type)
-        read = pa.nulls(len(column), pa.string()) if wrong else column.cast(pa.string())
-        return read, np.full(len(column), wrong)
-    if kind in (Type.BIGINT, Type.INT):
-        numbers, whole = sources.whole_numbers(column)
+    if kind is Type.STRING and is_text(column.type):
+        return column.cast(pa.string()), np.zeros(len(column), dtype=np.bool_)
+    if kind in (Type.BIGINT, Type.INT) and is_time(column.type):
+        numbers, whole = whole_numbers(column)
         return pa.array(numbers, mask=~whole), ~whole & ~empty
-    if kind is Type.DOUBLE:
-        values = sources.doubles(column)
-        return pa.array(values, mask=empty), np.isnan(values) & ~empty & ~_nan(column)
-    read_one = _decimal if kind is Type.DECIMAL else _boolean
-    read = [read_one(value) for value in column.to_pylist()]
-    known = np.array([value is not None for value in read], dtype=np.bool_)
+    if kind is Type.DOUBLE and is_number(column.type):
+        values = doubles(column)
+        missing = np.isnan(values)  # some writers' NaN is another's null
+        return pa.array(values, mask=missing), missing & ~empty & is_text(column.type)
+    if kind is Type.DECIMAL:
+        amounts = [_units(value) for value in column.to_pylist()]
+        known = np.array([amount is not None for amount in amounts], dtype=np.bool_)
+        pairs = wide.from_ints([amount or 0 for amount in amounts])
+        return columns.decimals(pairs, known), ~known & ~empty
     if kind is Type.BOOLEAN:
-        return pa.array(read, pa.bool_()), ~known & ~empty
-    amounts = columns.decimals(wide.from_ints([value or 0 for value in read]), known)
-    return amounts, ~known & ~empty
+        shown = [BOOLEANS.get(str(value).strip().lower()) for value in column.to_pylist()]
+        read = pa.array(shown, pa.bool_())
+        return read, _mask(pc.is_null(read)) & ~empty
+    return pa.nulls(len(column), ARROW_TYPES[kind]), ~empty
 
 
 def _mask(column: Any) -> Bools:
@@ -220,28 +225,11 @@ def _mask(column: Any) -> Bools:
     return np.array(pc.fill_null(column, False).to_numpy(zero_copy_only=False), dtype=np.bool_)
 
 
-def is_text(kind: pa.DataType) -> bool:
-    """Whether a column holds text."""
-    return bool(pa.types.is_string(kind) or pa.types.is_large_string(kind))
-
-
-def _nan(column: pa.ChunkedArray) -> Bools:
-    """Where a number or a text says that it is none: NaN stands for null in some writers' files."""
-    if is_text(column.type):
-        column = pc.equal(pc.utf8_lower(pc.utf8_trim_whitespace(column)), "nan")
-        return _mask(column)
-    return np.ones(len(column), dtype=np.bool_)
-
-
-def _decimal(value: object) -> int | None:
+def _units(value: object) -> int | None:
     try:
         return units(value)
     except ValueError:
         return None
-
-
-def _boolean(value: object) -> bool | None:
-    return BOOLEANS.get(str(value).strip().lower())
 
 
 def rows_of(table: pa.Table, name: str, value: str) -> pa.Table:
