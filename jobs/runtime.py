@@ -9,6 +9,7 @@ import logging
 import os
 import re
 import sys
+import tempfile
 from pathlib import Path
 
 import yaml
@@ -21,10 +22,11 @@ from jobs import jvm
 from jobs.code import GATEWAY_PORT, in_cluster
 from jobs.jvm import prepare
 from udfs import errors
-from udfs.errors import TradeflowError
+from udfs.errors import ConfigError, TradeflowError
 
 __all__ = ["JobError", "collect", "environment", "in_cluster", "local_environment", "prepare"]
 
+FULL = ("No space left on device", "File too large", "Disk quota exceeded")
 _running: list[jvm.Jvm] = []  # the one JVM of this process, once started
 
 
@@ -124,7 +126,13 @@ def python_error(text: str) -> Exception:
     )
     if not found:
         causes = re.findall(r"^(?:: |Caused by: )(.*)", text, re.MULTILINE)
-        return JobError(f"the job failed: {causes[-1] if causes else text}{_log_hint()}")
+        cause = causes[-1] if causes else text
+        if any(words in cause for words in FULL):
+            return ConfigError(
+                f"Flink's temporary files cannot be written: {cause.rpartition(': ')[2]}; make "
+                f"room in {tempfile.gettempdir()}, or name another folder by TMPDIR"
+            )
+        return JobError(f"the job failed: {cause}{_log_hint()}")
     name, message, trace = found[-1]
     kind = getattr(errors, name.rpartition(".")[2], None)
     known = isinstance(kind, type) and issubclass(kind, TradeflowError)
