@@ -20,11 +20,11 @@ import yaml
 
 from jobs import sources
 from jobs.run import code_version
-from jobs.run_folder import RunFolder, write_tables
+from jobs.run_folder import RunFolder, unwritable, write_tables
 from jobs.sources import InputFile, Task
 from schemas.config import Config, config_as_dict, load_config
 from schemas.resolve import plan_run
-from udfs.errors import ConfigError, TradeflowError
+from udfs.errors import TradeflowError
 from udfs.plan import RunPlan
 
 RUN = ""  # the key of what goes to the writer as it is
@@ -123,10 +123,7 @@ def write_all(
     """`write` on blobs, its tables as files in `staging`."""
     values = [pickle.loads(blob) for blob in blobs]
     written = write([value for value in values if value is not None])
-    try:
-        rows = write_tables(Path(staging), written.tables)
-    except OSError as error:
-        raise ConfigError(f"{staging}: cannot be written: {error.strerror or error}") from error
+    rows = write_tables(Path(staging), written.tables)
     yield key, _dump(Result(rows, written.counts))
 
 
@@ -197,8 +194,7 @@ def execute(stage: Stage, request: StageRequest) -> StageReport:
         return StageReport(folder.finish(manifest), manifest)
     except OSError as error:
         folder.discard()
-        place = error.filename or folder.staging
-        raise ConfigError(f"{place}: cannot be written: {error.strerror or error}") from error
+        raise unwritable(Path(error.filename or folder.staging), error) from error
     except BaseException:
         folder.discard()
         raise

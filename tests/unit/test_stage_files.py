@@ -1,6 +1,7 @@
 """Files of stages that run alone: what is read, and what is refused in which words."""
 
 import json
+import resource
 from collections.abc import Callable
 from pathlib import Path
 
@@ -251,3 +252,19 @@ def test_the_command(
         strategies.main(wanted)
     assert caught.value.code == 2
     assert "--indicators" in capsys.readouterr().err
+
+
+def test_a_full_disk_leaves_nothing(
+    given: dict, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = write_config(given, tmp_path / "run.yaml")
+    wanted = ["--config", str(path), "--out", str(tmp_path / "out"), "--runner", "local"]
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (50_000, before[1]))
+    try:
+        assert indicators.main(wanted) == 2
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    shown = capsys.readouterr().err
+    assert "indicator_history.parquet: cannot be written: File too large" in shown
+    assert not list((tmp_path / "out").glob("*"))
