@@ -13,7 +13,7 @@ from tests.reference.cases import add_budget, random_config, random_rows
 from tests.stages import STAGES, assert_same, run_alone
 
 
-@pytest.mark.parametrize("seed", range(30))
+@pytest.mark.parametrize("seed", range(20))
 def test_random_runs(seed: int, tmp_path: Path) -> None:
     rng = random.Random(seed)
     symbols = ["AAAUSD", "BBBUSD", "CCCUSD", "DDDUSD"][: rng.randint(1, 4)]
