@@ -18,6 +18,7 @@ from schemas import trading
 from udfs import bulk_ids, wide
 from udfs.account_fold import CODES
 from udfs.bar_checks import BAR_CODES
+from udfs.errors import ConfigError
 from udfs.plan import RunPlan
 from udfs.rows import Code
 from udfs.sizing import rounded_close
@@ -32,7 +33,17 @@ class Assembled(NamedTuple):
 
 
 def assemble(plan: RunPlan, symbols: Sequence[SymbolOut], groups: Sequence[GroupOut]) -> Assembled:
-    """Tables, counts and summary of a run; the order in which its parts come does not matter."""
+    """Tables, counts and summary of a run; the order in which its parts come does not matter.
+
+    ConfigError where a sum does not fit its column.
+    """
+    try:
+        return _assemble(plan, symbols, groups)
+    except OverflowError as error:
+        raise ConfigError(f"{error}: it holds 20 digits before the point") from None
+
+
+def _assemble(plan: RunPlan, symbols: Sequence[SymbolOut], groups: Sequence[GroupOut]) -> Assembled:
     groups = sorted(groups, key=lambda group: group.account)
     books = _books(plan, groups)
     lines = equity_lines(plan, groups)

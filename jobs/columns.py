@@ -8,14 +8,20 @@ import pyarrow as pa
 
 from schemas.table import Table, arrow_schema
 from udfs.bulk_ids import ID_LENGTH
-from udfs.money import to_decimal
+from udfs.money import MAX_UNITS, to_decimal
 
 DECIMAL = pa.decimal128(38, 18)
+HIGH_LIMIT = MAX_UNITS >> 64  # of the high half
 
 
 def decimals(pairs: np.ndarray, known: np.ndarray | None = None) -> pa.Array:
-    """int64[n, 2] (low bits, high; units of 10^-18) as DECIMAL(38,18); null where not `known`."""
+    """int64[n, 2] (low bits, high; units of 10^-18) as DECIMAL(38,18); null where not `known`.
+
+    OverflowError where an amount does not fit.
+    """
     data = np.ascontiguousarray(pairs, dtype=np.int64)
+    if len(data) and not -HIGH_LIMIT < data[:, 1].min() <= data[:, 1].max() < HIGH_LIMIT:
+        raise OverflowError("an amount does not fit DECIMAL(38,18)")
     validity = None if known is None else _bits(known)
     return pa.Array.from_buffers(DECIMAL, len(data), [validity, pa.py_buffer(data)])
 

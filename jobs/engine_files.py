@@ -238,6 +238,9 @@ def run_engine(
             "timings": {"total_s": round(time.perf_counter() - started, 3)},
         }
         return EngineReport(folder.finish(manifest), manifest)
+    except OverflowError as error:
+        folder.discard()
+        raise ConfigError(f"{error}: it holds 20 digits before the point") from None
     except OSError as error:
         folder.discard()
         raise unwritable(Path(error.filename or folder.staging), error) from error

@@ -13,13 +13,16 @@ from jobs.symbol_stage import DayCloses
 from udfs import account_batch, account_fold, bulk_ids
 from udfs.account import AccountInput, DayGrid, Outcome, account_input, day_groups, is_independent
 from udfs.account_fold import CODES
-from udfs.days import day_starts, local_day
+from udfs.days import day_starts, day_text, local_day
 from udfs.dense import Signals
 from udfs.engine import EngineState
+from udfs.errors import ConfigError
 from udfs.plan import RunPlan
 from udfs.rows import Code
 
 Columns = dict[str, Any]
+# One bar with a wrong year gives every strategy a row a day for all years between.
+MAX_DAY_ROWS = 20_000_000
 
 
 class Group(NamedTuple):
@@ -75,8 +78,17 @@ def day_grid(plan: RunPlan, symbols: Sequence[str], closes: Sequence[DayCloses])
     """The run's local days, from the first bar of any symbol to the last; None without bars."""
     if not closes:
         return None
-    first = local_day(min(one.first_close_ts for one in closes), plan.zone)
-    last = local_day(max(one.last_close_ts for one in closes), plan.zone)
+    oldest = min(closes, key=lambda one: one.first_close_ts)
+    newest = max(closes, key=lambda one: one.last_close_ts)
+    first = local_day(oldest.first_close_ts, plan.zone)
+    last = local_day(newest.last_close_ts, plan.zone)
+    rows = (last - first + 1) * sum(len(account.strategies) for account in plan.accounts)
+    if rows > MAX_DAY_ROWS:
+        raise ConfigError(
+            f"the bars span {last - first + 1} days, from {day_text(first)} ({oldest.symbol}) to "
+            f"{day_text(last)} ({newest.symbol}), so that equity_daily would have {rows} rows; set "
+            "run.start and run.end where a ts of the bars is wrong"
+        )
     grid = np.full((len(symbols), last - first + 1), np.nan)
     for one in closes:
         if one.symbol in symbols:
@@ -102,8 +114,22 @@ def run_group(
     given = account_input(plan, account, symbols, pieces, grid)
     outcome = account_batch.fold(plan, given)
     if outcome is None:
-        outcome = account_fold.fold(plan, given)
+        try:
+            outcome = account_fold.fold(plan, given)
+        except OverflowError:
+            raise _too_large(account.account_id, group.symbols, grid) from None
     return _columns(plan, group, given, outcome)
+
+
+def _too_large(account: str, symbols: Sequence[str], grid: DayGrid) -> ConfigError:
+    """What to tell where amounts have more digits than the tables have."""
+    highest = np.nanmax(grid.closes, axis=1, initial=0.0)
+    at = int(np.argmax(highest))
+    return ConfigError(
+        f"account {account!r}: an amount does not fit DECIMAL(38,18), which holds 20 digits before "
+        f"the point; the highest close at the end of a day is {highest[at]} of {symbols[at]}: look "
+        "at its bars, or run without it"
+    )
 
 
 class _Ids(NamedTuple):

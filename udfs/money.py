@@ -80,7 +80,12 @@ def narrow(wide: int) -> int:
 
 
 def to_decimal(amount: int) -> Decimal:
-    """Units of 10^-18 as an exact Decimal with 18 decimals."""
+    """Units of 10^-18 as an exact Decimal with 18 decimals.
+
+    OverflowError where it does not fit DECIMAL(38,18).
+    """
+    if abs(amount) >= MAX_UNITS:
+        raise OverflowError(f"{plain_text(amount)} does not fit DECIMAL(38,18)")
     sign = 1 if amount < 0 else 0
     return Decimal((sign, tuple(map(int, str(abs(amount)))), -DECIMALS))
 
