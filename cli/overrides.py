@@ -53,6 +53,6 @@ def yaml_value(name: str, text: str) -> object:
 def by_option(message: str, options: Mapping[str, object]) -> str:
     """A message about keys in which those that options set are called by the option's name."""
     for option, value in options.items():
-        if value:
+        if value is not None:
             message = message.replace(f"--set: {OPTION_KEYS[option]}", option)
     return message

@@ -43,7 +43,7 @@ class RunFolder:
         prefix = f".{run_id}.{machine}-"
         self.staging = out / f"{prefix}{os.getpid()}-{next(_numbers)}{PARTIAL}"
         self.made: list[Path] = []
-        if self.final.exists():
+        if os.path.lexists(self.final):
             self._check_existing()
         try:
             self.made = [folder for folder in (out, *out.parents) if not folder.exists()]
@@ -102,7 +102,7 @@ class RunFolder:
 
     def _replace(self) -> bool:
         """As `_move`, with the run that is there taken out of the way and then removed."""
-        if self.final.exists():
+        if os.path.lexists(self.final):
             self._check_existing()
         replaced = self.staging.with_suffix(REPLACED)
         try:
@@ -110,7 +110,9 @@ class RunFolder:
                 self.final.rename(replaced)
             return self._move()
         finally:
-            if self.final.exists():
+            if replaced.is_symlink():
+                replaced.unlink()
+            elif self.final.exists():
                 shutil.rmtree(replaced, ignore_errors=True)
             elif replaced.exists():
                 replaced.rename(self.final)

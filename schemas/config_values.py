@@ -76,9 +76,9 @@ def seconds(value: object) -> float:
 
 def text(value: object) -> str:
     """Text that is not empty and holds no control characters (one of them separates hash parts)."""
-    if not isinstance(value, str):
+    if value is not None and not isinstance(value, str):
         raise ValueError(f'{shown(value)} is not text; write it in quotes, such as "{value}"')
-    if not value.strip():
+    if value is None or not value.strip():
         raise ValueError(f"{shown(value)} is empty; write a name")
     if any(unicodedata.category(character) in ("Cc", "Cs") for character in value):
         raise ValueError(f"{shown(value)} holds a control character; leave it out")

@@ -1,6 +1,7 @@
 """The kinds of strategies. A new one is a file, a line here and a block of configuration."""
 
 from udfs.errors import nearest
+from udfs.features.catalog import LONGEST_PERIOD
 from udfs.plan import Params
 from udfs.strategies.breakouts import BOLLINGER_BREAKOUT, DONCHIAN_BREAKOUT
 from udfs.strategies.crosses import EMA_CROSS, MACD_TREND
@@ -63,6 +64,9 @@ def _value_problem(param: Param, value: object) -> str | None:
         return f"{param.name}: {value!r} is not a number"
     if value != value or value in (float("inf"), float("-inf")):
         return f"{param.name}: {value!r} is not a finite number"
-    if param.type == "period" and (not isinstance(value, int) or value < 2):
-        return f"{param.name}: {value!r} is no period; write a whole number of 2 or more"
+    if param.type == "period" and not (isinstance(value, int) and 2 <= value <= LONGEST_PERIOD):
+        return (
+            f"{param.name}: {value!r} is no period; write a whole number of 2 or more, up to "
+            f"{LONGEST_PERIOD}"
+        )
     return None

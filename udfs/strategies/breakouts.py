@@ -1,6 +1,7 @@
 """Kinds that follow the close out of a band: bollinger_breakout, donchian_breakout."""
 
 from udfs.features import bb_name
+from udfs.features.catalog import WIDEST_BAND
 from udfs.plan import Params
 from udfs.strategies.kind import (
     Actions,
@@ -15,8 +16,10 @@ from udfs.strategies.kind import (
 )
 
 
-def _k_positive(params: Params) -> str | None:
-    return None if params["k"] > 0 else f"k ({params['k']}) must be above 0"
+def _k_problem(params: Params) -> str | None:
+    if params["k"] <= 0:
+        return f"k ({params['k']}) must be above 0"
+    return None if params["k"] <= WIDEST_BAND else f"k must be {WIDEST_BAND} or less"
 
 
 def _bollinger_features(params: Params) -> tuple[str, ...]:
@@ -45,7 +48,7 @@ BOLLINGER_BREAKOUT = Kind(
         Param("period", "period", "bars of the bands"),
         Param("k", "number", "population deviations between middle and upper band, above 0"),
     ),
-    problem=_k_positive,
+    problem=_k_problem,
     features=_bollinger_features,
     signals=_bollinger_signals,
     reasons=_bollinger_reasons,
