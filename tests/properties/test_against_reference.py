@@ -3,18 +3,21 @@
 import copy
 import random
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from jobs import sources
+from jobs import group_stage, sources
 from jobs.pipeline import run_local
 from schemas.config import parse_config
 from schemas.resolve import plan_run
 from tests.reference import run as reference
 from tests.reference.cases import add_budget, random_config, random_rows
 from tests.reference.compare import differences
+from udfs import account_batch
 
 COUNTED = (
     "rejected",
@@ -88,3 +91,27 @@ def test_real_bars() -> None:
         "engine.outputs": "full",
     }  # fmt: skip
     assert run_both(config, rows, 4000) == []
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_numbers_beyond_the_batch_form(seed: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Prices of 10^11 at ticks of 10^-8 do not fit: the step form does the work, as exactly."""
+    rng = random.Random(seed)
+    symbols = ["AAAUSD", "BBBUSD"]
+    config = random_config(rng, symbols, 300)
+    config["symbols"] = {symbol: {} for symbol in symbols}
+    for account in config["accounts"]:
+        account["sizing"] = {"notional": "123456789012"}
+    rows = random_rows(rng, symbols, 300, bad=0.0)
+    for row in rows:
+        for name in ("open", "high", "low", "close"):
+            row[name] *= 1e11
+    outcomes = []
+
+    def watched(*given: Any) -> Any:
+        outcomes.append(account_batch.fold(*given))
+        return outcomes[-1]
+
+    monkeypatch.setattr(group_stage, "account_batch", SimpleNamespace(fold=watched))
+    assert run_both(config, rows, 1000) == []
+    assert None in outcomes
