@@ -4,7 +4,6 @@ import json
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
-from decimal import Decimal
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -12,18 +11,19 @@ import pyarrow as pa
 
 from jobs import columns, positions
 from jobs.positions import Book
+from jobs.report_files import read_reports
 from jobs.run_folder import RunFolder, unwritable, write_tables
-from jobs.sources import is_csv, read_text_csv
+from jobs.sources import InputFile, file_sha256
 from schemas import ops, trading
 from schemas.config import Config, config_as_dict
 from schemas.config_checks import quote_of
+from schemas.config_values import folder_name
 from udfs import engine
 from udfs.engine import EngineState, Verdict
-from udfs.errors import ConfigError, nearest
+from udfs.errors import ConfigError
 from udfs.money import narrow, to_decimal
 from udfs.reports import (
     REPORT_COLUMNS,
-    REQUIRED_COLUMNS,
     BadReport,
     Report,
     read_report,
@@ -83,44 +83,6 @@ def merge_booked(parts: Iterable[Booked]) -> Booked:
         {key: state for part in parts for key, state in part.states.items()},
         sum(part.duplicates for part in parts),
     )
-
-
-def read_reports(path: Path) -> list[dict[str, str | None]]:
-    """The rows of a CSV or Parquet file, every value as text."""
-    if not path.is_file():
-        raise ConfigError(f"--exec-reports: there is no file {path}; name a CSV or Parquet file")
-    if is_csv(str(path)):
-        table = read_text_csv(str(path), REPORT_COLUMNS)
-    else:
-        table = _read_parquet(path)
-    missing = [name for name in REQUIRED_COLUMNS if name not in table.column_names]
-    if missing:
-        hint = nearest(missing[0], table.column_names)
-        raise ConfigError(
-            f"{path}: column {missing[0]!r} is missing{hint}; it has "
-            f"{', '.join(table.column_names)}; expected {', '.join(REPORT_COLUMNS)}"
-        )
-    names = [name for name in REPORT_COLUMNS if name in table.column_names]
-    values = [[_text(value) for value in table[name].to_pylist()] for name in names]
-    return [dict(zip(names, row, strict=True)) for row in zip(*values, strict=True)]
-
-
-def _read_parquet(path: Path) -> pa.Table:
-    import pyarrow.parquet as pq
-
-    try:
-        return pq.read_table(path)
-    except (pa.ArrowException, OSError) as error:
-        raise ConfigError(f"{path}: not a Parquet file that can be read: {error}") from None
-
-
-def _text(value: object) -> str | None:
-    """A value as text: a float by its shortest repr, a decimal without exponent."""
-    if value is None or isinstance(value, str):
-        return value
-    if isinstance(value, Decimal):
-        return format(value, "f")
-    return repr(value) if isinstance(value, float) else str(value)
 
 
 def sort_out(
@@ -219,19 +181,27 @@ def run_engine(
 ) -> EngineReport:
     """Reads exec reports, books them, and writes the engine's tables to `<out>/<run id>`."""
     started = time.perf_counter()
-    run_id = run_id or (DEFAULT_RUN_ID if config is None else config.run.id)
+    if run_id is None:
+        run_id = DEFAULT_RUN_ID if config is None else config.run.id
+    try:
+        folder_name(run_id)
+    except ValueError as error:
+        raise ConfigError(f"--run-id: {error}") from None
     days = DEFAULT_TTL_DAYS if config is None else config.dedupe.ttl_days
     quote = quotes_of(config)
-    reports = read_reports(exec_reports)
     folder = RunFolder(out, run_id, overwrite)
     try:
+        reports = read_reports(exec_reports)
+        if not reports:
+            raise ConfigError(f"{exec_reports}: no rows; expected exec reports")
         fills, rejects, codes = sort_out(reports, quote, run_id)
         booked = book_fills(fills, quote, days * DAY_MS)
         rows = write_tables(folder.staging, engine_tables(booked, rejects, quote, run_id, run_tag))
+        digest = file_sha256(str(exec_reports))
         manifest = {
             "run_id": run_id,
             "config": None if config is None else config_as_dict(config),
-            "inputs": [{"path": str(exec_reports), "rows": len(reports)}],
+            "inputs": [InputFile(str(exec_reports), len(reports), digest)._asdict()],
             "rows": rows,
             "rejected": dict(sorted(codes.items())),
             "duplicates": booked.duplicates,
