@@ -1,5 +1,6 @@
 """The command `tradeflow`. Commands import what they need when they run, so that help is quick."""
 
+import signal
 import sys
 
 import typer
@@ -84,8 +85,16 @@ class WithoutPandas:
             raise ModuleNotFoundError(f"{name} is not for the command line", name=name)
 
 
+def _stop(number: int, frame: object) -> None:
+    """End as shells count it, by an exception: so that what was begun is removed."""
+    raise SystemExit(128 + number)
+
+
 def main() -> None:
     """The entry point of the command."""
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        if signal.getsignal(number) != signal.SIG_IGN:  # nohup ignores SIGHUP
+            signal.signal(number, _stop)
     sys.meta_path.insert(0, WithoutPandas())
     app()
 
