@@ -12,7 +12,7 @@ import pyarrow as pa
 from jobs import columns, positions
 from jobs.positions import Book
 from jobs.report_files import read_reports
-from jobs.run_folder import RunFolder, unwritable, write_tables
+from jobs.run_folder import RunFolder, write_tables
 from jobs.sources import InputFile, file_sha256
 from schemas import ops, trading
 from schemas.config import Config, config_as_dict
@@ -189,14 +189,17 @@ def run_engine(
         raise ConfigError(f"--run-id: {error}") from None
     days = DEFAULT_TTL_DAYS if config is None else config.dedupe.ttl_days
     quote = quotes_of(config)
-    folder = RunFolder(out, run_id, overwrite)
-    try:
+    with RunFolder(out, run_id, overwrite) as folder:
         reports = read_reports(exec_reports)
         if not reports:
             raise ConfigError(f"{exec_reports}: no rows; expected exec reports")
         fills, rejects, codes = sort_out(reports, quote, run_id)
         booked = book_fills(fills, quote, days * DAY_MS)
-        rows = write_tables(folder.staging, engine_tables(booked, rejects, quote, run_id, run_tag))
+        try:
+            tables = engine_tables(booked, rejects, quote, run_id, run_tag)
+        except OverflowError as error:
+            raise ConfigError(f"{error}: it holds 20 digits before the point") from None
+        rows = write_tables(folder.staging, tables)
         digest = file_sha256(str(exec_reports))
         manifest = {
             "run_id": run_id,
@@ -208,12 +211,3 @@ def run_engine(
             "timings": {"total_s": round(time.perf_counter() - started, 3)},
         }
         return EngineReport(folder.finish(manifest), manifest)
-    except OverflowError as error:
-        folder.discard()
-        raise ConfigError(f"{error}: it holds 20 digits before the point") from None
-    except OSError as error:
-        folder.discard()
-        raise unwritable(Path(error.filename or folder.staging), error) from error
-    except BaseException:
-        folder.discard()
-        raise

@@ -14,7 +14,7 @@ import pyarrow as pa
 from jobs import sources
 from jobs.frames import bar_tables
 from jobs.pipeline import run_local
-from jobs.run_folder import RunFolder, as_frames, unwritable, write_tables
+from jobs.run_folder import RunFolder, as_frames, write_tables
 from schemas.config import Config, config_as_dict, parse_config
 from schemas.config_values import time_text
 from schemas.resolve import plan_run
@@ -55,8 +55,7 @@ def execute(request: RunRequest, progress: Progress) -> RunReport:
     started = time.perf_counter()
     config = request.config
     plan = plan_run(config, trace=request.trace, only_strategies=request.only_strategies)
-    folder = RunFolder(request.out, plan.run_id, request.overwrite)
-    try:
+    with RunFolder(request.out, plan.run_id, request.overwrite) as folder:
         files = sources.list_files(config.prices.files)
         tasks, inputs = sources.plan_tasks(files, [symbol.symbol for symbol in plan.symbols])
         total = sum(file.rows for file in inputs)
@@ -77,12 +76,6 @@ def execute(request: RunRequest, progress: Progress) -> RunReport:
             "timings": {"total_s": round(time.perf_counter() - started, 3)},
         }
         place = folder.finish(manifest)
-    except OSError as error:
-        folder.discard()
-        raise unwritable(Path(error.filename or folder.staging), error) from error
-    except BaseException:
-        folder.discard()
-        raise
     return RunReport(place, manifest, summary, warnings_of(plan, manifest))
 
 

@@ -15,6 +15,7 @@ import shutil
 import socket
 from collections.abc import Mapping
 from pathlib import Path
+from types import TracebackType
 from typing import Any
 
 import pyarrow as pa
@@ -33,7 +34,11 @@ _numbers = itertools.count()  # two runs of one name may share a process
 
 
 class RunFolder:
-    """The folder `<out>/<run id>`, under construction until `finish`."""
+    """The folder `<out>/<run id>`, under construction in a `with` block until `finish`.
+
+    Whatever ends the block by an exception removes what was written; an OSError becomes a
+    ConfigError that names the place.
+    """
 
     def __init__(self, out: Path, run_id: str, overwrite: bool) -> None:
         self.final = out / run_id
@@ -60,6 +65,20 @@ class RunFolder:
         except BaseException:
             self.discard()
             raise
+
+    def __enter__(self) -> "RunFolder":
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        if error is not None:
+            self.discard()
+        if isinstance(error, OSError):
+            raise unwritable(Path(error.filename or self.staging), error) from error
 
     def _check_existing(self) -> None:
         if not self.overwrite:

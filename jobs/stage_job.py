@@ -20,7 +20,7 @@ import yaml
 
 from jobs import sources
 from jobs.run import code_version
-from jobs.run_folder import RunFolder, unwritable, write_tables
+from jobs.run_folder import RunFolder, write_tables
 from jobs.sources import InputFile, Task
 from schemas.config import Config, config_as_dict, load_config
 from schemas.resolve import plan_run
@@ -175,8 +175,7 @@ def execute(stage: Stage, request: StageRequest) -> StageReport:
     started = time.perf_counter()
     config = request.config
     plan = plan_run(config, trace=True, only_strategies=request.only_strategies)
-    folder = RunFolder(request.out, plan.run_id, request.overwrite)
-    try:
+    with RunFolder(request.out, plan.run_id, request.overwrite) as folder:
         flow = stage.define(plan, {PRICES: config.prices.files, **request.files})
         name = f"{stage.name} {plan.run_id}"
         result = run_dataflow(flow, name, folder.staging, request.runner, request.parallelism)
@@ -192,12 +191,6 @@ def execute(stage: Stage, request: StageRequest) -> StageReport:
             "timings": {"total_s": round(time.perf_counter() - started, 3)},
         }
         return StageReport(folder.finish(manifest), manifest)
-    except OSError as error:
-        folder.discard()
-        raise unwritable(Path(error.filename or folder.staging), error) from error
-    except BaseException:
-        folder.discard()
-        raise
 
 
 def bar_tasks(plan: RunPlan, patterns: Sequence[str]) -> tuple[list[Task], list[InputFile]]:

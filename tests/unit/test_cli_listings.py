@@ -177,7 +177,7 @@ def test_engine_needs_its_files(tmp_path):
     assert tradeflow("engine", "--out", tmp_path / "runs").exit_code == 2
     result = tradeflow("engine", "--exec-reports", tmp_path / "no.csv", "--out", tmp_path / "runs")
     assert result.exit_code == 2
-    assert "there is no file" in result.stderr
+    assert "no.csv does not exist" in result.stderr
     assert not (tmp_path / "runs").exists()
 
 
