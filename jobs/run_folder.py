@@ -169,9 +169,11 @@ def _is_alive(process: int) -> bool:
 
 def unwritable(path: Path, error: OSError) -> ConfigError:
     """What to tell of a file or folder that can't be written."""
-    reason = os.strerror(error.errno) if error.errno else str(error)
-    cure = "; free some space, or name another --out" if error.errno in FULL else ""
-    return ConfigError(f"{path}: cannot be written: {reason}{cure}")
+    if error.errno in FULL:
+        reason = f"{os.strerror(error.errno)}; free some space, or name another --out"
+    else:
+        reason = error.strerror or str(error)
+    return ConfigError(f"{path}: cannot be written: {reason}")
 
 
 def write_tables(folder: Path, tables: Mapping[str, pa.Table]) -> dict[str, int]:
