@@ -22,6 +22,7 @@ from pyflink.datastream import (
 from pyflink.datastream.state import ListState, ListStateDescriptor
 
 from jobs.code import check_code, client_code
+from jobs.signals import held
 from udfs.errors import InvariantError
 
 Blobs = Iterable[tuple[str, bytes]]
@@ -144,18 +145,19 @@ def _source(env: StreamExecutionEnvironment, values: list[tuple[int, bytes]]) ->
 
 def define(env: StreamExecutionEnvironment, tasks: Sequence[bytes], stages: Stages) -> DataStream:
     """The dataflow from tasks to the writer's result, a stream of bytes."""
-    numbered = _source(env, list(enumerate(tasks)))
-    records = numbered.flat_map(DenseTask(stages.dense), record_type())
-    # A chain with the source would run in the source's thread: see _check_thread.
-    records.uid("dense").name("dense").start_new_chain()
-    folded = records.key_by(lambda record: record[0], Types.STRING()).process(
-        FoldAtEnd(stages.fold), record_type()
-    )
-    folded.uid("fold").name("fold")
-    written = folded.key_by(lambda record: WRITER, Types.STRING()).process(
-        FoldAtEnd(stages.write), record_type()
-    )
-    written.uid("write").name("write").set_parallelism(1)
-    result = written.map(lambda record: bytes(record[3]))
-    result.uid("result").name("result").set_parallelism(1)
+    with held():
+        numbered = _source(env, list(enumerate(tasks)))
+        records = numbered.flat_map(DenseTask(stages.dense), record_type())
+        # A chain with the source would run in the source's thread: see _check_thread.
+        records.uid("dense").name("dense").start_new_chain()
+        folded = records.key_by(lambda record: record[0], Types.STRING()).process(
+            FoldAtEnd(stages.fold), record_type()
+        )
+        folded.uid("fold").name("fold")
+        written = folded.key_by(lambda record: WRITER, Types.STRING()).process(
+            FoldAtEnd(stages.write), record_type()
+        )
+        written.uid("write").name("write").set_parallelism(1)
+        result = written.map(lambda record: bytes(record[3]))
+        result.uid("result").name("result").set_parallelism(1)
     return result

@@ -20,6 +20,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import NamedTuple
 
+from jobs.signals import held
 from udfs.errors import ConfigError
 
 REPO = Path(__file__).resolve().parents[1]
@@ -202,7 +203,7 @@ def start(archive_at_exit: Path | None = None) -> Jvm:
         "FLINK_CONF_DIR": str(CONF / "local"),
         "FLINK_PLUGINS_DIR": str(folder),
     }
-    with log.open("ab") as output:
+    with log.open("ab") as output, held():
         process = subprocess.Popen(
             command,
             env=environment,
@@ -211,8 +212,8 @@ def start(archive_at_exit: Path | None = None) -> Jvm:
             stderr=output,
             process_group=0,  # Ctrl-C goes to this process alone, which then ends the JVM
         )
-    started = Jvm(process, folder, log)
-    atexit.register(stop, started)
+        started = Jvm(process, folder, log)
+        atexit.register(stop, started)
     return started
 
 

@@ -21,6 +21,7 @@ from pyflink.java_gateway import get_gateway
 from jobs import jvm
 from jobs.code import GATEWAY_PORT, in_cluster
 from jobs.jvm import prepare
+from jobs.signals import held
 from udfs import errors
 from udfs.errors import ConfigError, TradeflowError
 
@@ -49,23 +50,24 @@ def local_environment(parallelism: int) -> StreamExecutionEnvironment:
     if not _running:
         use(jvm.start())
     # Else PyFlink starts a server for Python worker processes, which thread mode has not.
-    with jvm.environment_variables(_python_worker_execution_mode="process"):
+    with held(), jvm.environment_variables(_python_worker_execution_mode="process"):
         env = StreamExecutionEnvironment.get_execution_environment(_settings(_running[0].folder))
-    env.set_parallelism(parallelism)
+        env.set_parallelism(parallelism)
     return env
 
 
 def use(started: jvm.Jvm) -> None:
     """Connect PyFlink to a JVM: to one per process, as PyFlink keeps the connection."""
-    with jvm.environment_variables(**{GATEWAY_PORT: str(jvm.wait_for_port(started))}):
-        get_gateway()
+    port = str(jvm.wait_for_port(started))
     # py4j logs every broken connection and Ctrl-C with its traceback before it raises it, in part
     # to the root logger.
     logging.getLogger("py4j.java_gateway").setLevel(logging.CRITICAL)
     logging.getLogger().addFilter(lambda record: record.module != "java_gateway")
-    _import_without_beam()
-    _running.append(started)
-    atexit.register(end)
+    with held(), jvm.environment_variables(**{GATEWAY_PORT: port}):
+        get_gateway()
+        _import_without_beam()
+        _running.append(started)
+        atexit.register(end)
 
 
 def end() -> None:
