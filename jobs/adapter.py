@@ -6,6 +6,7 @@ tasks -> dense, at any parallelism -> (key, blob)
 """
 
 import ctypes
+import os
 import tempfile
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import NamedTuple
@@ -22,6 +23,7 @@ from pyflink.datastream import (
 from pyflink.datastream.state import ListState, ListStateDescriptor
 
 from jobs.code import check_code, client_code
+from jobs.jvm import TEMPORARY
 from jobs.signals import held
 from udfs.errors import InvariantError
 
@@ -135,7 +137,7 @@ def _arrival(record: Record) -> tuple[str, int]:
 def _source(env: StreamExecutionEnvironment, values: list[tuple[int, bytes]]) -> DataStream:
     """The values as a stream, without the empty temporary folder that PyFlink leaves behind."""
     before = tempfile.tempdir
-    with tempfile.TemporaryDirectory() as folder:
+    with tempfile.TemporaryDirectory(prefix=f"{TEMPORARY}{os.getpid()}-") as folder:
         tempfile.tempdir = folder
         try:
             return env.from_collection(values)

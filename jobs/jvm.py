@@ -30,6 +30,7 @@ HEAP = "TRADEFLOW_JVM_HEAP"
 HEAP_DEFAULT = "1536m"
 OLDEST_JAVA = 11
 LOGS_KEPT = 20
+TEMPORARY = "tradeflow-flink-"  # how the names of temporary folders begin; then the process
 START_TIMEOUT_S = 60.0
 # DataStream jobs need no planner: without its 60 MB of jars the JVM starts sooner. Flink's Python
 # operators do refer to classes of the two table jars.
@@ -244,12 +245,11 @@ def stop(started: Jvm, gently: bool = False) -> None:
 
 def _temporary_folder() -> Path:
     """A new folder, named after this process; those of processes that were killed go."""
-    prefix = "tradeflow-flink-"
-    for left in Path(tempfile.gettempdir()).glob(f"{prefix}*-*"):
-        owner = left.name.removeprefix(prefix).partition("-")[0]
+    for left in Path(tempfile.gettempdir()).glob(f"{TEMPORARY}*-*"):
+        owner = left.name.removeprefix(TEMPORARY).partition("-")[0]
         if owner.isdigit() and not Path("/proc", owner).exists() and Path("/proc/self").exists():
             shutil.rmtree(left, ignore_errors=True)
-    return Path(tempfile.mkdtemp(prefix=f"{prefix}{os.getpid()}-"))
+    return Path(tempfile.mkdtemp(prefix=f"{TEMPORARY}{os.getpid()}-"))
 
 
 def _log_file() -> Path:
