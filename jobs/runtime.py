@@ -59,12 +59,12 @@ def local_environment(parallelism: int) -> StreamExecutionEnvironment:
 def use(started: jvm.Jvm) -> None:
     """Connect PyFlink to a JVM: to one per process, as PyFlink keeps the connection."""
     port = str(jvm.wait_for_port(started))
-    # py4j logs every broken connection and Ctrl-C with its traceback before it raises it, in part
-    # to the root logger.
-    logging.getLogger("py4j.java_gateway").setLevel(logging.CRITICAL)
-    logging.getLogger().addFilter(lambda record: record.module != "java_gateway")
     with held(), jvm.environment_variables(**{GATEWAY_PORT: port}):
         get_gateway()
+        # py4j logs every broken connection and Ctrl-C with its traceback before it raises it, in
+        # part to the root logger. PyFlink has just set the level, too.
+        logging.getLogger("py4j.java_gateway").setLevel(logging.CRITICAL)
+        logging.getLogger().addFilter(lambda record: record.module != "java_gateway")
         _import_without_beam()
         _running.append(started)
         atexit.register(end)
@@ -118,7 +118,9 @@ def collect(stream: DataStream, name: str) -> list[object]:
     except Py4JJavaError as error:
         raise python_error(str(error)) from None
     except Py4JError as error:
-        raise JobError(f"the Java process ended during the job: {error}{_log_hint()}") from error
+        raise ConfigError(
+            f"the Java process ended during the job (was it killed, is memory short?){_log_hint()}"
+        ) from error
 
 
 def python_error(text: str) -> Exception:
@@ -129,6 +131,11 @@ def python_error(text: str) -> Exception:
     if not found:
         causes = re.findall(r"^(?:: |Caused by: )(.*)", text, re.MULTILINE)
         cause = causes[-1] if causes else text
+        if "OutOfMemoryError" in text:
+            return ConfigError(
+                f"Java's memory is too small for the job: set {jvm.HEAP} above "
+                f"{os.environ.get(jvm.HEAP, jvm.HEAP_DEFAULT)}{_log_hint()}"
+            )
         if any(words in cause for words in FULL):
             return ConfigError(
                 f"Flink's temporary files cannot be written: {cause.rpartition(': ')[2]}; make "

@@ -176,7 +176,7 @@ def test_a_jvm_that_dies_is_reported(tmp_path: Path) -> None:
         text=True,
         timeout=60,
     )
-    assert "JobError: the Java process ended during the job" in done.stderr
+    assert "ConfigError: the Java process ended during the job" in done.stderr
     assert not list(tmp_path.iterdir())
 
 
