@@ -2,8 +2,6 @@
 
 from collections.abc import Mapping, Sequence
 
-from udfs.errors import ConfigError
-
 # Options that are another spelling of a key.
 OPTION_KEYS = {
     "--prices": "prices.files",
@@ -19,14 +17,10 @@ def overrides(settings: Sequence[str], options: Mapping[str, object]) -> dict[st
     An option that is None or empty was not given; one that was comes after all of `--set`.
     ConfigError where a setting is not key=value or its value is not YAML.
     """
-    found: dict[str, object] = {}
-    for setting in settings:
-        key, equals, text = setting.partition("=")
-        if not equals or not key.strip():
-            raise ConfigError(
-                f"--set {setting}: write key=value, such as --set tradepicker.maxOpenPositions=5"
-            )
-        found[key.strip()] = yaml_value(f"--set {key}", text)
+    from schemas.overrides import settings as settings_of
+    from schemas.overrides import yaml_value
+
+    found = settings_of(settings)
     for option, value in options.items():
         if isinstance(value, str):
             found[OPTION_KEYS[option]] = (
@@ -35,19 +29,6 @@ def overrides(settings: Sequence[str], options: Mapping[str, object]) -> dict[st
         elif value:
             found[OPTION_KEYS[option]] = value
     return found
-
-
-def yaml_value(name: str, text: str) -> object:
-    """The value that YAML reads from `text`; `name` is what an error calls it."""
-    import yaml
-
-    try:
-        return yaml.safe_load(text)
-    except ValueError:
-        return text  # such as 2019-13-01: the key's own check says what is wrong
-    except yaml.YAMLError as error:
-        reason = getattr(error, "problem", None) or "it can't be read"
-        raise ConfigError(f"{name}: {text!r} is no YAML value: {reason}") from None
 
 
 def by_option(message: str, options: Mapping[str, object]) -> str:

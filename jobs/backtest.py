@@ -14,10 +14,9 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-import yaml
-
 from jobs.run import RunRequest, execute
 from schemas.config import load_config
+from schemas.overrides import settings
 from udfs.errors import TradeflowError
 
 
@@ -33,11 +32,10 @@ def main(arguments: Sequence[str]) -> int:
     parser.add_argument("--trace", action="store_true")
     parser.add_argument("--overwrite", action="store_true")
     options = parser.parse_args(arguments)
-    pairs = (pair.partition("=") for pair in options.set)
-    overrides = {key: yaml.safe_load(value) for key, _, value in pairs}
-    if options.run_id:
-        overrides["run.id"] = options.run_id
     try:
+        overrides = settings(options.set)
+        if options.run_id is not None:
+            overrides["run.id"] = options.run_id
         request = RunRequest(
             config=load_config(options.config, overrides),
             only_strategies=tuple(options.strategy),
@@ -51,6 +49,9 @@ def main(arguments: Sequence[str]) -> int:
     except TradeflowError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
+    except KeyboardInterrupt:
+        print("interrupted: nothing was written", file=sys.stderr)
+        return 130
     print(report.folder)
     return 0
 

@@ -16,15 +16,15 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import pyarrow as pa
-import yaml
 
 from jobs import sources
 from jobs.run import code_version
 from jobs.run_folder import RunFolder, write_tables
 from jobs.sources import InputFile, Task
 from schemas.config import Config, config_as_dict, load_config
+from schemas.overrides import settings
 from schemas.resolve import plan_run
-from udfs.errors import TradeflowError
+from udfs.errors import ConfigError, TradeflowError
 from udfs.plan import RunPlan
 
 RUN = ""  # the key of what goes to the writer as it is
@@ -122,7 +122,10 @@ def write_all(
 ) -> Blobs:
     """`write` on blobs, its tables as files in `staging`."""
     values = [pickle.loads(blob) for blob in blobs]
-    written = write([value for value in values if value is not None])
+    try:
+        written = write([value for value in values if value is not None])
+    except OverflowError as error:
+        raise ConfigError(f"{error}: it holds 20 digits before the point") from None
     rows = write_tables(Path(staging), written.tables)
     yield key, _dump(Result(rows, written.counts))
 
@@ -206,12 +209,11 @@ def bar_tasks(plan: RunPlan, patterns: Sequence[str]) -> tuple[list[Task], list[
 def main(stage: Stage, arguments: Sequence[str]) -> int:
     """The command of a stage, here or under `flink run`; 2 where something is wrong with it."""
     options = _parser(stage).parse_args(arguments)
-    pairs = (pair.partition("=") for pair in options.set)
-    overrides = {key: yaml.safe_load(value) for key, _, value in pairs}
-    if options.run_id:
-        overrides["run.id"] = options.run_id
     given = {name: getattr(options, name.replace("-", "_")) for name in stage.files}
     try:
+        overrides = settings(options.set)
+        if options.run_id is not None:
+            overrides["run.id"] = options.run_id
         request = StageRequest(
             config=load_config(options.config, overrides),
             files={name: paths for name, paths in given.items() if paths},

@@ -10,9 +10,10 @@ import pytest
 from typer.testing import CliRunner
 
 from cli.main import app
-from cli.overrides import by_option, overrides, yaml_value
+from cli.overrides import by_option, overrides
 from cli.simulate import write_simulated
 from jobs import run
+from schemas.overrides import yaml_value
 from udfs.errors import ConfigError, InvariantError, Refusal
 
 ROOT = Path(__file__).resolve().parents[2]
