@@ -1,5 +1,6 @@
 """How errors reach a person: in plain words on standard error, with an exit code, no traceback."""
 
+import errno
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -10,6 +11,7 @@ from udfs.errors import ConfigError, Refusal
 
 REFUSED = 2
 INTERRUPTED = 130  # as shells count a process ended by Ctrl-C
+FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 NOTHING_WRITTEN = "interrupted: nothing was written"
 
 
@@ -29,7 +31,9 @@ def told(interrupted: str = NOTHING_WRITTEN) -> Iterator[None]:
         raise typer.Exit(INTERRUPTED) from None
     except OSError as error:
         if error.filename is None:
-            raise
+            if error.errno not in FULL:
+                raise
+            raise failed(f"standard output: {error.strerror}") from None
         raise failed(f"{error.filename}: {error.strerror}") from None
 
 

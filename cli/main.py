@@ -1,5 +1,7 @@
 """The command `tradeflow`. Commands import what they need when they run, so that help is quick."""
 
+import io
+import os
 import signal
 import sys
 
@@ -90,11 +92,22 @@ def _stop(number: int, frame: object) -> None:
     raise SystemExit(128 + number)
 
 
+def _open_streams() -> None:
+    """Standard streams that take any text, also where the caller closed them."""
+    for name in ("stdout", "stderr"):
+        stream = getattr(sys, name)
+        if stream is None:
+            setattr(sys, name, open(os.devnull, "w", encoding="utf-8"))
+        elif isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
+
+
 def main() -> None:
     """The entry point of the command."""
     for number in (signal.SIGTERM, signal.SIGHUP):
         if signal.getsignal(number) != signal.SIG_IGN:  # nohup ignores SIGHUP
             signal.signal(number, _stop)
+    _open_streams()
     sys.meta_path.insert(0, WithoutPandas())
     app()
 

@@ -91,6 +91,9 @@ def list_files(
         if not matches:
             raise ConfigError(f"{option}: {_no_match(pattern, named)} of {expected}")
         found.update(matches)
+    for path in found:
+        if any("\ud800" <= letter <= "\udfff" for letter in path):  # bytes that are no letters
+            raise ConfigError(f"{option}: the name of {path!a} is not UTF-8; rename the file")
     return sorted(found, key=lambda path: path.encode())
 
 
