@@ -81,7 +81,7 @@ def assert_same_folders(one: Path, other: Path) -> None:
     """Every table of both run folders is equal, row for row."""
     names = sorted(path.name for path in one.glob("*.parquet"))
     assert names == sorted(path.name for path in other.glob("*.parquet"))
-    assert len(names) >= 12
+    assert len(names) >= 11  # unrealized_snapshot only where a position is open
     for name in names:
         mine, theirs = pq.read_table(one / name), pq.read_table(other / name)
         assert mine.schema.equals(theirs.schema), name
