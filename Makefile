@@ -13,6 +13,7 @@ PYTEST := $(BIN)/python -m pytest
 # Stamps say what was done already: those of the environment lie in it, so that they go with it.
 RUNTIME := $(VENV)/.stamp-runtime
 EDITABLE := $(VENV)/.stamp-editable
+NOTEBOOK := $(VENV)/.stamp-notebook
 TESTING := $(VENV)/.stamp-test
 STAMPS := .run/stamps
 WARM := $(STAMPS)/warm
@@ -66,8 +67,13 @@ $(EDITABLE): $(RUNTIME) pyproject.toml requirements.in
 	@$(PIP) --no-build-isolation -e .
 	@touch $@
 
-$(TESTING): $(RUNTIME) requirements-test.lock
-	@echo "setup: packages of requirements-test.lock (some 10 s)"
+$(NOTEBOOK): $(RUNTIME) requirements-notebook.lock
+	@echo "setup: packages of requirements-notebook.lock (some 20 s)"
+	@$(PIP) --require-hashes -r requirements-notebook.lock
+	@touch $@
+
+$(TESTING): $(NOTEBOOK) requirements-test.lock
+	@echo "setup: packages of requirements-test.lock (some 20 s)"
 	@$(PIP) --require-hashes -r requirements-test.lock
 	@touch $@
 
@@ -140,8 +146,13 @@ golden: setup-test  ## write the golden of the small run anew; read its differen
 lock: need-uv  ## resolve requirements*.in to the locks again
 	@$(COMPILE) requirements-build.in --output-file requirements-build.lock
 	@$(COMPILE) requirements.in --output-file requirements.lock
-	@$(COMPILE) requirements-test.in --constraints requirements.lock \
+	@$(COMPILE) requirements-notebook.in --constraints requirements.lock \
 	  $$(sed -nE 's/^([A-Za-z0-9._-]+)==.*/--no-emit-package \1/p' requirements.lock) \
+	  --output-file requirements-notebook.lock
+	@$(COMPILE) requirements-test.in --constraints requirements.lock \
+	  --constraints requirements-notebook.lock \
+	  $$(sed -nE 's/^([A-Za-z0-9._-]+)==.*/--no-emit-package \1/p' \
+	    requirements.lock requirements-notebook.lock) \
 	  --output-file requirements-test.lock
 
 clean:  ## remove caches and what set-up prepared; keep .venv, data and runs
