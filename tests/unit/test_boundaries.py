@@ -15,8 +15,9 @@ LAYERS = {
     "udfs": {"udfs"},
     "schemas": {"udfs", "schemas"},
     "jobs": {"udfs", "schemas", "jobs"},
-    "cli": {"udfs", "schemas", "jobs", "cli", "scripts"},
-    "scripts": {"udfs", "schemas", "jobs", "cli", "scripts"},
+    "feeds": {"udfs", "schemas", "jobs", "feeds"},
+    "cli": {"udfs", "schemas", "jobs", "feeds", "cli", "scripts"},
+    "scripts": {"udfs", "schemas", "jobs", "feeds", "cli", "scripts"},
 }
 # The core takes its inputs as arguments and gives its outputs as values, and no more.
 IMPURE_MODULES = {
