@@ -79,12 +79,22 @@ def _data() -> None:
 
 
 class WithoutPandas:
-    """Says that there is no pandas: pyarrow would load it (0.2 s) at its first array, unused."""
+    """Says that there is no pandas: pyarrow would load it (0.2 s) at its first array, unused.
+
+    A user's own strategy may import it.
+    """
 
     def find_spec(self, name: str, path: object, target: object = None) -> None:
         """Refuse pandas, pass on everything else."""
-        if name == "pandas":
+        if name == "pandas" and not _asked_by_own_code():
             raise ModuleNotFoundError(f"{name} is not for the command line", name=name)
+
+
+def _asked_by_own_code() -> bool:
+    """Whether a module of the user is being imported."""
+    from schemas.own_code import is_loading
+
+    return is_loading()
 
 
 def _stop(number: int, frame: object) -> None:

@@ -2,21 +2,6 @@
 
 from cli.errors import told
 
-# Values that make sense, by a parameter's name, for the lines that the listing shows.
-EXAMPLE_VALUES: dict[str, int | str] = {
-    "fast": 12,
-    "slow": 26,
-    "signal": 9,
-    "period": 14,
-    "low": 30,
-    "high": 70,
-    "k": 2,
-    "entry": 20,
-    "exit": 10,
-    "trend_tf": "1h",
-    "trend_ema": 50,
-    "rsi_period": 14,
-}
 TYPES = {"period": "whole, 2 or more", "number": "number", "timeframe": "timeframe"}
 
 
@@ -28,7 +13,7 @@ def strategies() -> None:
         from rich.text import Text
 
         from cli.render import stdout_console
-        from udfs.strategies import KINDS
+        from udfs.strategies import KINDS, example_params
 
         console = stdout_console()
         for kind in KINDS.values():
@@ -38,10 +23,9 @@ def strategies() -> None:
             for param in kind.params:
                 table.add_row(f"  {param.name}", TYPES.get(param.type, param.type), param.doc)
             console.print(table)
-            params = example_params(kind.name)
-            if params is not None:
-                console.print(f"  needs {', '.join(kind.features(params))}", markup=False)
-                console.print(example_line(kind.name, params), markup=False, soft_wrap=True)
+            params = example_params(kind)
+            console.print(f"  needs {', '.join(kind.features(params))}", markup=False)
+            console.print(example_line(kind.name, params), markup=False, soft_wrap=True)
         console.print(
             "\nInstead of params, `grid: {fast: [5, 6], slow: [20, 30]}` runs every combination "
             "that makes sense,\nand `sets: [{fast: 5, slow: 13}, ...]` the listed ones.",
@@ -49,16 +33,7 @@ def strategies() -> None:
         )
 
 
-def example_params(kind: str) -> dict[str, int | str] | None:
-    """Parameters to show a kind with, or None where no sensible ones are known."""
-    from udfs.strategies import KINDS, params_problem
-
-    names = [param.name for param in KINDS[kind].params]
-    params = {name: EXAMPLE_VALUES[name] for name in names if name in EXAMPLE_VALUES}
-    return None if params_problem(kind, params) else params
-
-
-def example_line(kind: str, params: dict[str, int | str]) -> str:
+def example_line(kind: str, params: dict[str, int | float | str]) -> str:
     """A line of `strategies:` as a configuration has it."""
     values = ", ".join(f"{name}: {value}" for name, value in params.items())
     return f"  - {{id: my-{kind.replace('_', '-')}, kind: {kind}, params: {{{values}}}}}"

@@ -12,10 +12,9 @@ from pathlib import Path
 from typing import Any
 
 from cli.simulate import write_simulated
-from cli.strategies import example_params
 from jobs.run import RunRequest, execute
 from schemas.config import Config, parse_config
-from udfs.strategies import KINDS
+from udfs.strategies import KINDS, example_params
 
 START = date(2024, 3, 1)
 DAYS = 4
@@ -63,10 +62,14 @@ def _request(config: Config, only: tuple[str, ...], folder: Path) -> RunRequest:
 def configuration(run_id: str, is_long_only: bool, bars: list[Path]) -> dict[str, Any]:
     """All kinds, on two timeframes, followed by accounts that take every path of the gate."""
     strategies = [
-        {"id": f"{kind}-{timeframe}", "kind": kind, "timeframe": timeframe, "params": params}
-        for kind in KINDS
+        {
+            "id": f"{name}-{timeframe}",
+            "kind": name,
+            "timeframe": timeframe,
+            "params": example_params(kind),
+        }
+        for name, kind in KINDS.items()
         for timeframe in ("1m", "5m")
-        if (params := example_params(kind)) is not None
     ]
     followed = [strategy["id"] for strategy in strategies]
     costs = {"strategies": followed, "fee_bps": "10", "slippage_bps": "1"}

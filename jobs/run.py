@@ -147,6 +147,7 @@ def _versions(plan: RunPlan) -> dict[str, Any]:
     return {
         "features": FEATURE_VERSION,
         "strategies": {s.strategy_id: f"{s.kind}/{s.version}" for s in plan.strategies},
+        "own": [{"path": source.path, "sha256": source.sha256} for source in plan.own],
         "python": sys.version.split()[0],
         "pyarrow": pa.__version__,
     }

@@ -25,10 +25,10 @@ from jobs.stage_files import Wanted
 from jobs.stage_job import RUN, Dataflow, Files, Stage, Written
 from jobs.symbol_stage import InputCounts, SymbolOut
 from schemas.market import INDICATOR_HISTORY
+from schemas.own_code import library
 from udfs import dense
 from udfs.dense import Frame, IndicatorRows
 from udfs.plan import RunPlan
-from udfs.strategies import KINDS
 
 INDICATORS = "indicators"
 
@@ -51,8 +51,9 @@ def define(plan: RunPlan, files: Files) -> Dataflow:
 def wanted_rows(plan: RunPlan) -> Wanted:
     """The columns that the strategies read."""
     names = {"close"}
+    kinds = library(plan.own).kinds
     for strategy in plan.strategies:
-        features = KINDS[strategy.kind].features(strategy.params)
+        features = kinds[strategy.kind].features(strategy.params)
         names.update(name.rpartition(":")[2] for name in features)
     keys = ("symbol", "timeframe", "ts", "final")
     return stage_files.wanted(f"--{INDICATORS}", INDICATOR_HISTORY, keys, sorted(names))
@@ -72,7 +73,7 @@ def by_symbol(plan: RunPlan, wanted: Wanted, place: Place) -> Iterator[tuple[str
 def decide(plan: RunPlan, symbol: str, pieces: list[pa.Table]) -> Iterator[SymbolOut]:
     """A symbol's signals."""
     rows = stage_files.first_rows(pa.concat_tables(pieces), INDICATOR_HISTORY).sort_by("ts")
-    frames = dense.symbol_frames(plan, symbol)
+    frames = dense.symbol_frames(plan, symbol, library(plan.own))
     by_frame = [frame_rows(rows, frame) for frame in frames.frames]
     _, signals = dense.decide(dense.initial_rows(frames), by_frame, frames)
     yield SymbolOut(symbol, signals, None, [], InputCounts(), [])

@@ -7,6 +7,7 @@ import numpy as np
 import pyarrow as pa
 
 from jobs.sources import PIECE_ROWS, PRICES, UNKNOWN, RawBars, Task, read_task, value_text
+from schemas.own_code import library
 from udfs import dense
 from udfs.bar_checks import VALID, BarState, check_bars
 from udfs.bars import Bars, Floats, Ints, cut
@@ -84,7 +85,7 @@ def run_symbol(
     """
     if task.symbol == UNKNOWN:
         return count_unknown(plan, task, report)
-    frames = dense.symbol_frames(plan, task.symbol)
+    frames = dense.symbol_frames(plan, task.symbol, library(plan.own))
     state, intake = dense.initial_state(frames), Intake(plan, task)
     signals: list[Signals] = []
     indicators: list[IndicatorRows] = []
@@ -104,7 +105,7 @@ def run_indicators(plan: RunPlan, task: Task, report: Report) -> SymbolOut:
     """As `run_symbol` with a trace, without the strategies."""
     if task.symbol == UNKNOWN:
         return count_unknown(plan, task, report)
-    frames = dense.symbol_frames(plan, task.symbol)
+    frames = dense.symbol_frames(plan, task.symbol, library(plan.own))
     state, intake = dense.initial_indicators(frames), Intake(plan, task)
     indicators: list[IndicatorRows] = []
     for bars in intake.read(report):

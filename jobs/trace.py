@@ -14,6 +14,7 @@ from jobs.sources import COLUMNS
 from jobs.symbol_stage import SymbolOut
 from schemas import market, trading
 from schemas import signals as signal_tables
+from schemas.own_code import library
 from udfs import bulk_ids
 from udfs.account_fold import CODES
 from udfs.bar_checks import BAR_CODES
@@ -21,7 +22,6 @@ from udfs.dense import OHLCV, concat_signals, no_signals
 from udfs.paper_broker import VENUE
 from udfs.plan import RunPlan
 from udfs.rows import DETAILS, Code
-from udfs.strategies import KINDS
 
 ACTIONS = ("SELL", "BUY")
 
@@ -102,10 +102,11 @@ def signal_table(plan: RunPlan, symbols: Sequence[SymbolOut]) -> pa.Table:
     buys = (signals.action[order] > 0).astype(np.int32)
     names = [s.strategy_id for s in plan.strategies]
     ids = bulk_ids.signal_ids(plan.run_id, names, tickers, strategy, symbol, signals.ts[order])
+    kinds = library(plan.own).kinds
     reasons = [
         text
         for s in plan.strategies
-        for text in reversed(KINDS[s.kind].reasons(s.params))  # BUY's is first: index 1
+        for text in reversed(kinds[s.kind].reasons(s.params))  # BUY's is first: index 1
     ]
     rows = len(order)
     built: dict[str, Any] = {

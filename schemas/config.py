@@ -14,6 +14,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from schemas.config_checks import config_problems, quote_of
+from schemas.config_kinds import with_kinds
 from schemas.config_models import Config
 from schemas.config_source import apply_overrides, nested, read_yaml
 from schemas.problems import problems_of, refuse
@@ -45,6 +46,8 @@ def parse_config(
     except ValidationError as error:
         refuse(source, problems_of(error, Config), paths)
         raise
+    config, problems = with_kinds(config)
+    refuse(source, problems, paths)
     refuse(source, config_problems(config), paths)
     return config
 
@@ -69,7 +72,7 @@ def config_as_dict(config: Config) -> dict[str, Any]:
     for strategy in tree["strategies"]:
         strategy["timeframe"] = strategy["timeframe"] or config.prices.timeframe
         strategy["symbols"] = strategy["symbols"] or list(config.symbols)
-        for name in ("params", "grid", "sets"):
+        for name in ("module", "params", "grid", "sets"):
             if strategy[name] is None:
                 del strategy[name]
     for account, dumped in zip(config.accounts, tree["accounts"], strict=True):

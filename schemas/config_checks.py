@@ -5,10 +5,11 @@ from typing import Any, NamedTuple
 
 from schemas.config_models import AccountConfig, Config, StrategyConfig
 from schemas.grid import MAX_COMBINATIONS, Family, Names, expand, grid_size, names_of
+from schemas.own_code import library
 from schemas.problems import Problem, Where, shown
-from udfs.errors import nearest
-from udfs.strategies import KINDS, Param, params_problem
-from udfs.strategies import names_problem as kind_names_problem
+from udfs.errors import ConfigError, nearest
+from udfs.features import parse_feature
+from udfs.strategies import KINDS, Kind, Param, names_problem, params_problem
 from udfs.timeframes import timeframe_ms
 
 SHADOW_PREFIX = "paper:"
@@ -39,14 +40,16 @@ def config_problems(config: Config) -> list[Problem]:
         if not getattr(config, name)
     ]
     broken = []
+    kinds = library(config.own).kinds
     families: dict[str, Family] = {}
     for index, strategy in enumerate(config.strategies):
-        found = _strategy_problems(strategy, ("strategies", index), config)
+        kind = kinds[strategy.kind_name]
+        found = _strategy_problems(strategy, kind, ("strategies", index), config)
         problems += found
         if found:
             broken.append(strategy.id)
         else:
-            families.setdefault(strategy.id, expand(strategy))
+            families.setdefault(strategy.id, expand(strategy, kind))
     problems += _duplicates(config, families)
     known = _Strategies(families, names_of(families), frozenset(broken))
     for index, account in enumerate(config.accounts):
@@ -56,7 +59,9 @@ def config_problems(config: Config) -> list[Problem]:
     return problems
 
 
-def _strategy_problems(strategy: StrategyConfig, where: Where, config: Config) -> list[Problem]:
+def _strategy_problems(
+    strategy: StrategyConfig, kind: Kind, where: Where, config: Config
+) -> list[Problem]:
     """What is wrong with one entry of strategies."""
     base_ms = timeframe_ms(config.prices.timeframe)
     problems = []
@@ -70,51 +75,76 @@ def _strategy_problems(strategy: StrategyConfig, where: Where, config: Config) -
         if name not in config.symbols:
             text = f"{shown(name)} is not a symbol{nearest(name, config.symbols)}"
             problems.append(Problem((*where, "symbols"), text))
-    if strategy.kind not in KINDS:
-        known = ", ".join(KINDS)
-        hint = nearest(strategy.kind, KINDS)
-        text = f"{shown(strategy.kind)} is not a kind of strategy{hint}; the kinds are {known}"
-        return [*problems, Problem((*where, "kind"), text)]
-    return problems + _parameter_problems(strategy, where, config)
+    return problems + _parameter_problems(strategy, kind, where, config)
 
 
-def _parameter_problems(strategy: StrategyConfig, where: Where, config: Config) -> list[Problem]:
+def _parameter_problems(
+    strategy: StrategyConfig, kind: Kind, where: Where, config: Config
+) -> list[Problem]:
     """What is wrong with the parameters of an entry, whichever way they are given."""
     if strategy.params is not None:
-        return _set_problems(strategy, strategy.params, (*where, "params"), config)
+        return _set_problems(kind, strategy.params, (*where, "params"), config)
     if strategy.sets is not None:
         if not strategy.sets:
             return [Problem((*where, "sets"), "is empty; write at least one")]
         return [
             problem
             for index, one in enumerate(strategy.sets)
-            for problem in _set_problems(strategy, one, (*where, "sets", index), config)
+            for problem in _set_problems(kind, one, (*where, "sets", index), config)
         ]
-    return _grid_problems(strategy, (*where, "grid"), config)
+    return _grid_problems(strategy, kind, (*where, "grid"), config)
 
 
 def _set_problems(
-    strategy: StrategyConfig, params: Mapping[str, Any], where: Where, config: Config
+    kind: Kind, params: Mapping[str, Any], where: Where, config: Config
 ) -> list[Problem]:
     """What is wrong with one set of parameters."""
-    text = params_problem(strategy.kind, params)
+    text = _first_problem(kind, params, config)
     if text is not None:
         return [Problem(where, text)]
     return [
         problem
-        for param in KINDS[strategy.kind].params
+        for param in kind.params
         for problem in _value_problems(param, params[param.name], (*where, param.name), config)
     ]
 
 
-def _grid_problems(strategy: StrategyConfig, where: Where, config: Config) -> list[Problem]:
+def _first_problem(kind: Kind, params: Mapping[str, Any], config: Config) -> str | None:
+    """Why a set is refused, or None; a user's kind may fail, or name features that are none."""
+    try:
+        text = params_problem(kind, params)
+        if text is None and kind.name not in KINDS:
+            text = _feature_problem(kind, params, config)
+    except ConfigError as error:
+        return str(error)
+    return text
+
+
+def _feature_problem(kind: Kind, params: Mapping[str, Any], config: Config) -> str | None:
+    """Why a name that a user's kind gives is no feature of this run, or None."""
+    base = config.prices.timeframe
+    for name in kind.features(params):
+        timeframe, _, feature = name.rpartition(":")
+        parse_feature(feature, library(config.own).features)
+        try:
+            length = timeframe_ms(timeframe or base)
+        except ValueError as error:
+            return f"{kind.name} needs {name!r}: {error}"
+        if length % timeframe_ms(base):
+            return f"{kind.name} needs {name!r}: {timeframe} is not a multiple of the base {base}"
+    return None
+
+
+def _grid_problems(
+    strategy: StrategyConfig, kind: Kind, where: Where, config: Config
+) -> list[Problem]:
     """What is wrong with a grid: names, types, its size, or that no combination makes sense."""
     grid = strategy.grid or {}
-    text = kind_names_problem(strategy.kind, grid)
+    text = names_problem(kind, grid)
     if text is not None:
         return [Problem(where, text)]
     problems = []
-    for param in KINDS[strategy.kind].params:
+    for param in kind.params:
         here = (*where, param.name)
         if not grid[param.name]:
             problems.append(Problem(here, "is empty; write at least one value"))
@@ -125,10 +155,24 @@ def _grid_problems(strategy: StrategyConfig, where: Where, config: Config) -> li
     size = grid_size(strategy)
     if size > MAX_COMBINATIONS:
         return [Problem(where, f"spans {size} combinations; at most {MAX_COMBINATIONS}")]
-    family = expand(strategy)
+    try:
+        family = expand(strategy, kind)
+    except ConfigError as error:  # a user's kind
+        return [Problem(where, str(error))]
     if not family.combinations:
         reason = next(iter(family.left_out.values()))
         return [Problem(where, f"no combination makes sense; the first one: {reason}")]
+    return _first_feature_problem(kind, family, where, config)
+
+
+def _first_feature_problem(
+    kind: Kind, family: Family, where: Where, config: Config
+) -> list[Problem]:
+    """The first combination of a user's kind that names what is no feature."""
+    for combination in family.combinations:
+        text = _first_problem(kind, combination.params, config)
+        if text is not None:
+            return [Problem(where, f"{combination.strategy_id}: {text}")]
     return []
 
 

@@ -6,7 +6,7 @@ written as text again. What one model alone can't see is checked in schemas/conf
 
 from typing import Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, model_validator
 
 from schemas.config_values import (
     Addresses,
@@ -26,7 +26,9 @@ from schemas.config_values import (
     Timeframe,
     Zone,
 )
+from udfs.errors import InvariantError
 from udfs.money import DECIMALS, UNIT, plain_text
+from udfs.plan import OwnSource
 
 BPS_OF_ONE = 10_000 * UNIT
 
@@ -81,16 +83,32 @@ class SymbolConfig(Group):
 class StrategyConfig(Group):
     """One strategy, or a family of them by `grid` or `sets`. Exactly one of the three is given.
 
-    `timeframe` None: the base's. `symbols` None: all of them.
+    `kind` is a built-in one, one of the file or files that `module` names, or one that an installed
+    package offers; without it the module's only one. `timeframe` None: the base's. `symbols` None:
+    all of them.
     """
 
     id: Text
-    kind: Text
+    kind: Text | None = None
+    module: Paths | None = None
     timeframe: Timeframe | None = None
     symbols: list[Text] | None = None
     params: dict[str, Any] | None = None
     grid: dict[str, list[Any]] | None = None
     sets: list[dict[str, Any]] | None = None
+
+    @property
+    def kind_name(self) -> str:
+        """The kind; a configuration that was checked has one for every strategy."""
+        if self.kind is None:
+            raise InvariantError(f"strategy {self.id!r} was not given its kind")
+        return self.kind
+
+    @model_validator(mode="after")
+    def _some_kind(self) -> Self:
+        if self.kind is None and self.module is None:
+            raise ValueError("kind is missing; write one such as kind: ema_cross")
+        return self
 
     @model_validator(mode="after")
     def _one_source_of_parameters(self) -> Self:
@@ -254,6 +272,19 @@ class Config(Group):
     store: StoreConfig = StoreConfig()
     fluss: FlussConfig = FlussConfig()
     report: ReportConfig = ReportConfig()
+    # The modules that its strategies name, as they were when the configuration was read.
+    _own: tuple[OwnSource, ...] = PrivateAttr(default=())
+
+    @property
+    def own(self) -> tuple[OwnSource, ...]:
+        """The modules of users' strategies and features."""
+        return self._own
+
+    def with_kinds(self, strategies: list[StrategyConfig], own: tuple[OwnSource, ...]) -> Self:
+        """The same with these strategies, whose kinds are in these modules or built in."""
+        found = self.model_copy(update={"strategies": strategies})
+        found._own = own
+        return found
 
 
 def _decimals(amount: int) -> int:

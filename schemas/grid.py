@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 import yaml
 
 from schemas.config_models import StrategyConfig
-from udfs.strategies import params_problem
+from udfs.strategies import Kind, params_problem
 
 MAX_COMBINATIONS = 100_000  # beyond it a grid is a slip of the pen, and would only eat memory
 
@@ -53,8 +53,8 @@ def names_of(families: Mapping[str, Family]) -> Names:
     return {**names, **wholes}
 
 
-def expand(strategy: StrategyConfig) -> Family:
-    """All strategies of an entry, in the order of its keys sorted and its values as listed.
+def expand(strategy: StrategyConfig, kind: Kind) -> Family:
+    """All strategies of an entry of this kind, by its keys sorted and its values as listed.
 
     Senseless combinations of a grid are left out; params and sets are taken as they are.
     """
@@ -73,7 +73,7 @@ def expand(strategy: StrategyConfig) -> Family:
     ):
         params = dict(zip(names, values, strict=True))
         strategy_id = f"{strategy.id}/{','.join(parts)}"
-        problem = params_problem(strategy.kind, params)
+        problem = params_problem(kind, params)
         if problem is None:
             kept.append(Combination(strategy_id, params))
         else:

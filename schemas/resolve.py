@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from schemas.config_checks import SHADOW_PREFIX, quote_of
 from schemas.config_models import AccountConfig, Config, StrategyConfig
 from schemas.grid import Combination, Family, Names, expand, names_of
+from schemas.own_code import library
 from udfs.errors import ConfigError, nearest
 from udfs.money import UNIT
 from udfs.plan import (
@@ -18,7 +19,6 @@ from udfs.plan import (
     StrategyPlan,
     SymbolPlan,
 )
-from udfs.strategies import KINDS
 from udfs.timeframes import DAY_MS, span_ms, timeframe_ms
 
 
@@ -34,7 +34,10 @@ def plan_run(
     follow what is left of theirs, and one with nothing left is left out. ConfigError where one of
     them is no strategy, or where no account follows any of them.
     """
-    families = {strategy.id: expand(strategy) for strategy in config.strategies}
+    kinds = library(config.own).kinds
+    families = {
+        strategy.id: expand(strategy, kinds[strategy.kind_name]) for strategy in config.strategies
+    }
     names = names_of(families)
     chosen = _chosen(names, only_strategies)
     run = config.run
@@ -65,6 +68,7 @@ def plan_run(
             for family_id, family in families.items()
             if not only_strategies or family_id in only_strategies
         ),
+        own=config.own,
     )
 
 
@@ -104,15 +108,16 @@ def _strategies(
 
 def _strategy(strategy: StrategyConfig, combination: Combination, config: Config) -> StrategyPlan:
     timeframe = strategy.timeframe or config.prices.timeframe
+    kind = library(config.own).kinds[strategy.kind_name]
     return StrategyPlan(
         strategy_id=combination.strategy_id,
         family_id=strategy.id,
-        kind=strategy.kind,
+        kind=kind.name,
         timeframe=timeframe,
         timeframe_ms=timeframe_ms(timeframe),
         params=dict(combination.params),
         params_hash=params_hash(combination.params),
-        version=KINDS[strategy.kind].version,
+        version=kind.version,
         symbols=tuple(sorted(set(strategy.symbols or config.symbols))),
     )
 

@@ -2,9 +2,9 @@
 
 from pathlib import Path
 
-from cli.strategies import TYPES, example_params
+from cli.strategies import TYPES
 from udfs.features import CATALOG, FEATURE_VERSION, CatalogEntry, lookback
-from udfs.strategies import KINDS, Kind
+from udfs.strategies import KINDS, Kind, example_params
 
 PAGE = Path(__file__).resolve().parent.parent / "docs" / "features.md"
 
@@ -48,23 +48,23 @@ def feature_row(entry: CatalogEntry) -> str:
 
 def kind_text(kind: Kind) -> str:
     """One kind of strategy: parameters, needed features, reasons, a line of configuration."""
-    params = example_params(kind.name)
+    params = example_params(kind)
     rows = "".join(
         f"| `{param.name}` | {TYPES.get(param.type, param.type)} | {param.doc} |\n"
         for param in kind.params
     )
-    parts = [f"### {kind.name}\n", f"{kind.doc} Version {kind.version}.\n"]
-    parts.append(f"| parameter | value | meaning |\n|---|---|---|\n{rows}")
-    if params is not None:
-        values = ", ".join(f"{name}: {value}" for name, value in params.items())
-        needed = ", ".join(f"`{name}`" for name in kind.features(params))
-        buy, sell = kind.reasons(params)
-        parts.append(
-            f"```yaml\nstrategies:\n"
-            f"  - {{id: my-{kind.name.replace('_', '-')}, kind: {kind.name}, "
-            f"params: {{{values}}}}}\n```\n"
-        )
-        parts.append(f"Needs {needed}. BUY: {buy}. SELL: {sell}.\n")
+    values = ", ".join(f"{name}: {value}" for name, value in params.items())
+    needed = ", ".join(f"`{name}`" for name in kind.features(params))
+    buy, sell = kind.reasons(params)
+    parts = [
+        f"### {kind.name}\n",
+        f"{kind.doc} Version {kind.version}.\n",
+        f"| parameter | value | meaning |\n|---|---|---|\n{rows}",
+        f"```yaml\nstrategies:\n"
+        f"  - {{id: my-{kind.name.replace('_', '-')}, kind: {kind.name}, "
+        f"params: {{{values}}}}}\n```\n",
+        f"Needs {needed}. BUY: {buy}. SELL: {sell}.\n",
+    ]
     return "\n".join(parts)
 
 

@@ -14,10 +14,12 @@ import numpy.typing as npt
 
 from udfs import features as feature_kernels
 from udfs.bars import Bars, Floats, Ints, next_bars
+from udfs.features import FeatureSet
+from udfs.library import BUILT_IN, Library
 from udfs.plan import RunPlan, StrategyPlan
 from udfs.resample import ResampleState, resample
 from udfs.resample import initial_state as initial_window
-from udfs.strategies import KINDS
+from udfs.strategies import Kind
 from udfs.timeframes import timeframe_ms
 
 Actions = npt.NDArray[np.int8]
@@ -27,18 +29,27 @@ NO_NEXT = -1  # no bar opens there: times before 1970 are negative, but on whole
 NEVER = int(np.iinfo(np.int64).min)
 
 
+class Anchored(NamedTuple):
+    """A strategy on its own timeframe: its number in the plan, and the columns that it reads."""
+
+    number: int
+    plan: StrategyPlan
+    kind: Kind
+    features: tuple[str, ...]
+
+
 class Frame(NamedTuple):
     """What one timeframe of a symbol computes.
 
-    `features` are its own names, `borrowed` the names (`15m:ema_50`) that its strategies take
-    from other timeframes, `strategies` (index in the plan, plan) those anchored here.
+    `features` are its own, prices apart, `borrowed` the names (`15m:ema_50`) that its strategies
+    take from other timeframes, `strategies` those anchored here.
     """
 
     timeframe: str
     length_ms: int
-    features: tuple[str, ...]
+    features: FeatureSet
     borrowed: tuple[str, ...]
-    strategies: tuple[tuple[int, StrategyPlan], ...]
+    strategies: tuple[Anchored, ...]
 
 
 class SymbolFrames(NamedTuple):
@@ -95,22 +106,23 @@ class DenseState(NamedTuple):
     waiting: Signals
 
 
-def symbol_frames(plan: RunPlan, symbol: str) -> SymbolFrames:
+def symbol_frames(plan: RunPlan, symbol: str, library: Library = BUILT_IN) -> SymbolFrames:
     """What must be computed for a symbol: the timeframes and features that are asked for.
 
     A traced run shows all of them for every symbol, else only what this symbol's strategies need.
     """
     own: dict[str, set[str]] = {}
     borrowed: dict[str, set[str]] = {}
-    anchored: dict[str, list[tuple[int, StrategyPlan]]] = {}
+    anchored: dict[str, list[Anchored]] = {}
     for index, strategy in enumerate(plan.strategies):
         if symbol not in strategy.symbols and not plan.trace:
             continue
-        anchor = strategy.timeframe
+        anchor, kind = strategy.timeframe, library.kinds[strategy.kind]
+        features = kind.features(strategy.params)
         if symbol in strategy.symbols:
-            anchored.setdefault(anchor, []).append((index, strategy))
+            anchored.setdefault(anchor, []).append(Anchored(index, strategy, kind, features))
         own.setdefault(anchor, set())
-        for name in KINDS[strategy.kind].features(strategy.params):
+        for name in features:
             timeframe, _, feature = name.rpartition(":")
             own.setdefault(timeframe or anchor, set()).add(feature)
             if timeframe:
@@ -119,7 +131,7 @@ def symbol_frames(plan: RunPlan, symbol: str) -> SymbolFrames:
         Frame(
             timeframe=timeframe,
             length_ms=timeframe_ms(timeframe),
-            features=tuple(sorted(names - set(OHLCV))),
+            features=feature_kernels.feature_set(sorted(names - set(OHLCV)), library.features),
             borrowed=tuple(sorted(borrowed.get(timeframe, ()))),
             strategies=tuple(anchored.get(timeframe, ())),
         )
@@ -139,7 +151,7 @@ def initial_indicators(symbol: SymbolFrames) -> tuple[IndicatorState, ...]:
     return tuple(
         IndicatorState(
             window=initial_window(),
-            kernels=feature_kernels.initial_state(feature_kernels.feature_set(frame.features)),
+            kernels=feature_kernels.initial_state(frame.features),
         )
         for frame in symbol.frames
     )
@@ -184,8 +196,7 @@ def indicate(
         window, final = carried.window, bars
         if frame.length_ms != symbol.base_ms:
             window, final = resample(window, bars, symbol.base_ms, frame.length_ms)
-        names = feature_kernels.feature_set(frame.features)
-        kernels, columns = feature_kernels.compute(carried.kernels, final, names)
+        kernels, columns = feature_kernels.compute(carried.kernels, final, frame.features)
         columns.update({name: getattr(final, name) for name in OHLCV})
         after.append(IndicatorState(window, kernels))
         rows.append(IndicatorRows(frame.timeframe, final.ts + frame.length_ms, columns))
@@ -247,22 +258,25 @@ def _decide(
     start_ts: int | None,
 ) -> list[Signals]:
     """Signals of all strategies anchored here, their next bar still unknown."""
-    used = sorted(
-        {n for _, s in frame.strategies for n in KINDS[s.kind].features(s.params)} | {"close"}
-    )
+    used = sorted({"close"}.union(*(strategy.features for strategy in frame.strategies)))
     with_previous = {
         name: np.concatenate(([last.get(name, np.nan)], columns[name])) for name in used
     }
     found: list[Signals] = []
-    for index, strategy in frame.strategies:
-        answers = KINDS[strategy.kind].signals(with_previous, strategy.params)[1:]
+    for strategy in frame.strategies:
+        declared = {name: with_previous[name] for name in strategy.features}
+        answers = strategy.kind.signals(declared, strategy.plan.params)[1:]
         at = np.flatnonzero(answers)
         if start_ts is not None and len(at) and close_ts[at[0]] <= start_ts:
             at = at[close_ts[at] > start_ts]
+        for name in strategy.features:
+            missing = np.isnan(columns[name][at])
+            if missing.any():
+                at = at[~missing]
         if len(at):
             found.append(
                 Signals(
-                    strategy=np.full(len(at), index, dtype=np.int32),
+                    strategy=np.full(len(at), strategy.number, dtype=np.int32),
                     ts=close_ts[at],
                     action=answers[at],
                     close=columns["close"][at],

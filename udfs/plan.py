@@ -70,6 +70,18 @@ class GatePlan(NamedTuple):
     reservation_ttl_ms: int
 
 
+class OwnSource(NamedTuple):
+    """A module of strategies and features that a user adds.
+
+    `path` is the file as the configuration names it and `text` its content, so that every process
+    of a run has the same code; of an entry point, `path` is the module's name and `text` empty.
+    """
+
+    path: str
+    sha256: str
+    text: str
+
+
 class RunPlan(NamedTuple):
     """A whole run. `start_ts`, `end_ts`: None where the run is not limited on that side.
 
@@ -94,6 +106,7 @@ class RunPlan(NamedTuple):
     full_output: bool
     trace: bool
     grid_left_out: int
+    own: tuple[OwnSource, ...] = ()
 
     def symbol(self, name: str) -> SymbolPlan:
         """The symbol of that name; KeyError where there is none."""

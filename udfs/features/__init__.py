@@ -14,13 +14,18 @@ from udfs.features.catalog import (
     stoch_name,
 )
 from udfs.features.feature_set import FeatureSet, State, compute, feature_set, initial_state
+from udfs.features.own import NO_OWN, FeatureKind, OwnFeatures, Periods
 
 __all__ = [
     "CATALOG",
     "FEATURE_VERSION",
+    "NO_OWN",
     "CatalogEntry",
     "Feature",
+    "FeatureKind",
     "FeatureSet",
+    "OwnFeatures",
+    "Periods",
     "State",
     "bb_name",
     "compute",

@@ -10,8 +10,10 @@ from decimal import Decimal
 from typing import NamedTuple
 
 from udfs.errors import ConfigError, nearest
+from udfs.features.own import NO_OWN, FeatureKind, OwnFeatures
 
 FEATURE_VERSION = "1"
+OWN = "own "  # begins the family of a user's feature; no built-in family has a blank
 LONGEST_PERIOD = 100_000  # TA-Lib's limit; also what bounds a state's size
 WIDEST_BAND = 1_000  # deviations
 
@@ -221,16 +223,16 @@ CATALOG: tuple[CatalogEntry, ...] = (
 _BY_STEM = {entry.stem: entry for entry in CATALOG}
 
 
-def parse_feature(name: str) -> Feature:
-    """Reads a canonical name.
+def parse_feature(name: str, own: OwnFeatures = NO_OWN) -> Feature:
+    """Reads a canonical name, of the catalog or of `own`.
 
     Raises ConfigError for an unknown one (naming the nearest that exists) and for parameters that
     make no sense.
     """
     stem, texts = _split(name)
-    entry = _BY_STEM.get(stem)
+    entry = _BY_STEM.get(stem) or _own_entry(own.get(stem))
     if entry is None:
-        hint = nearest(str(name).lower(), _names_like(texts))
+        hint = nearest(str(name).lower(), _names_like(texts, own))
         raise ConfigError(f"unknown feature '{name}'{hint}")
     if len(texts) != len(entry.parameters):
         raise ConfigError(
@@ -242,6 +244,15 @@ def parse_feature(name: str) -> Feature:
         for text, (letter, smallest) in zip(texts, entry.parameters, strict=True)
     )
     return Feature(name, entry.family, values, entry.output)
+
+
+def _own_entry(kind: FeatureKind | None) -> CatalogEntry | None:
+    """A user's feature as an entry of the catalog."""
+    if kind is None:
+        return None
+    parameters = tuple((letter.upper(), smallest) for letter, smallest in kind.parameters)
+    family = OWN + kind.stem
+    return CatalogEntry(kind.stem, family, "value", parameters, kind.example_name, kind.doc, "")
 
 
 def feature_name(stem: str, *parameters: int | float) -> str:
@@ -298,7 +309,7 @@ def _split(name: str) -> tuple[str, list[str]]:
     return "_".join(parts[:count]), parts[count:]
 
 
-def _names_like(texts: list[str]) -> list[str]:
+def _names_like(texts: list[str], own: OwnFeatures) -> list[str]:
     """Names that exist: with these very parameters where a stem takes them, and all examples."""
     alike = []
     for entry in CATALOG:
@@ -306,7 +317,7 @@ def _names_like(texts: list[str]) -> list[str]:
             name = "_".join((entry.stem, *texts))
             with suppress(ConfigError):
                 alike.append(parse_feature(name).name)
-    return alike + [entry.example for entry in CATALOG]
+    return alike + [entry.example for entry in CATALOG] + [k.example_name for k in own.values()]
 
 
 def _parameter(name: str, text: str, letter: str, smallest: int | float) -> int | float:

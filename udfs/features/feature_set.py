@@ -13,7 +13,7 @@ import numpy as np
 
 from udfs.bars import Bars, Floats
 from udfs.errors import InvariantError
-from udfs.features.catalog import Feature, parse_feature
+from udfs.features.catalog import OWN, Feature, parse_feature
 from udfs.features.moving import (
     ema,
     ema_state,
@@ -24,6 +24,7 @@ from udfs.features.moving import (
     sma,
     sma_state,
 )
+from udfs.features.own import NO_OWN, FeatureKind, OwnFeatures
 from udfs.features.range import donchian, donchian_state, stoch, stoch_state
 from udfs.features.volume import obv, obv_state, vwap_day, vwap_day_state
 from udfs.features.wilder import adx, adx_state, atr, atr_state, rsi, rsi_state
@@ -34,10 +35,18 @@ Members = tuple[Feature, ...]
 Columns = tuple[Floats, ...]  # one per member, in its order
 
 
+class Family(NamedTuple):
+    """How a family starts and runs; `run` returns a new state and leaves its own as it was."""
+
+    inputs: tuple[str, ...]
+    initial: Callable[[Members], Floats]
+    run: Callable[[Floats, Bars, Members], tuple[Floats, Columns]]
+
+
 class Group(NamedTuple):
     """Features that one kernel computes. `inputs` are the columns of the bars that it reads."""
 
-    family: str
+    family: Family
     members: Members
     inputs: tuple[str, ...]
     state_size: int
@@ -52,27 +61,25 @@ class FeatureSet(NamedTuple):
     inputs: tuple[str, ...]
 
 
-class Family(NamedTuple):
-    """How a family starts and runs; `run` returns a new state and leaves its own as it was."""
-
-    inputs: tuple[str, ...]
-    initial: Callable[[Members], Floats]
-    run: Callable[[Floats, Bars, Members], tuple[Floats, Columns]]
-
-
-def feature_set(names: Sequence[str]) -> FeatureSet:
+def feature_set(names: Sequence[str], own: OwnFeatures = NO_OWN) -> FeatureSet:
     """The set of these features, each once. ConfigError for a name that is none."""
-    return _feature_set(tuple(names))
+    if own:
+        return _feature_set(tuple(names), own)
+    return _built_in_set(tuple(names))
 
 
 @lru_cache(maxsize=256)  # a live stage asks for the same few sets at every bar
-def _feature_set(names: tuple[str, ...]) -> FeatureSet:
-    features = [parse_feature(name) for name in dict.fromkeys(names)]
+def _built_in_set(names: tuple[str, ...]) -> FeatureSet:
+    return _feature_set(names, NO_OWN)
+
+
+def _feature_set(names: tuple[str, ...], own: OwnFeatures) -> FeatureSet:
+    features = [parse_feature(name, own) for name in dict.fromkeys(names)]
     shared: dict[tuple[object, ...], list[Feature]] = {}
     for feature in features:
         if feature.family != "price":
             shared.setdefault(_group_key(feature), []).append(feature)
-    groups = tuple(_group(tuple(members)) for members in shared.values())
+    groups = tuple(_group(tuple(members), own) for members in shared.values())
     read = {column for group in groups for column in group.inputs}
     return FeatureSet(
         names=tuple(feature.name for feature in features),
@@ -84,7 +91,7 @@ def _feature_set(names: tuple[str, ...]) -> FeatureSet:
 
 def initial_state(features: FeatureSet) -> State:
     """The state before the first bar."""
-    return tuple(FAMILIES[group.family].initial(group.members) for group in features.groups)
+    return tuple(group.family.initial(group.members) for group in features.groups)
 
 
 def compute(state: State, bars: Bars, features: FeatureSet) -> tuple[State, dict[str, Floats]]:
@@ -106,7 +113,7 @@ def compute(state: State, bars: Bars, features: FeatureSet) -> tuple[State, dict
                 f"state of {group.members[0].name} has the shape {before.shape},"
                 f" not ({group.state_size},)"
             )
-        after, values = FAMILIES[group.family].run(before, usable, group.members)
+        after, values = group.family.run(before, usable, group.members)
         states.append(after)
         for feature, column in zip(group.members, values, strict=True):
             columns[feature.name] = column
@@ -123,12 +130,30 @@ def _group_key(feature: Feature) -> tuple[object, ...]:
     return (feature.family, feature.periods)
 
 
-def _group(members: Members) -> Group:
-    family = FAMILIES[members[0].family]
+def _group(members: Members, own: OwnFeatures) -> Group:
+    name = members[0].family
+    family = _own_family(own[name.removeprefix(OWN)]) if name.startswith(OWN) else FAMILIES[name]
     inputs = family.inputs
-    if members[0].family == "donchian":
+    if name == "donchian":
         inputs = (members[0].output,)
-    return Group(members[0].family, members, inputs, family.initial(members).shape[0])
+    return Group(family, members, inputs, family.initial(members).shape[0])
+
+
+def _own_family(kind: FeatureKind) -> Family:
+    """A user's kernel, called as the others are; it may change the state that it is given."""
+
+    def initial(members: Members) -> Floats:
+        return kind.initial(_whole(members))
+
+    def run(state: Floats, bars: Bars, members: Members) -> tuple[Floats, Columns]:
+        after, column = kind.kernel(state.copy(), bars, _whole(members))
+        return after, (column,)
+
+    return Family(Bars._fields, initial, run)
+
+
+def _whole(members: Members) -> tuple[int, ...]:
+    return tuple(int(period) for period in members[0].periods)
 
 
 def _usable(bars: Bars, inputs: tuple[str, ...]) -> Bars:

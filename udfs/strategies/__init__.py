@@ -9,7 +9,16 @@ from udfs.strategies.kind import BUY, SELL, Kind, Param
 from udfs.strategies.reversion import RSI_REVERSION, TREND_PULLBACK
 from udfs.timeframes import timeframe_ms
 
-__all__ = ["BUY", "KINDS", "SELL", "Kind", "Param", "params_problem"]
+__all__ = [
+    "BUY",
+    "KINDS",
+    "SELL",
+    "Kind",
+    "Param",
+    "example_params",
+    "names_problem",
+    "params_problem",
+]
 
 KINDS: dict[str, Kind] = {
     kind.name: kind
@@ -24,32 +33,34 @@ KINDS: dict[str, Kind] = {
 }
 
 
-def names_problem(kind: str, params: Params) -> str | None:
-    """Why the kind or the parameters' names are wrong, or None: missing and unknown ones."""
-    if kind not in KINDS:
-        known = ", ".join(KINDS)
-        return f"{kind!r} is no kind of strategy{nearest(kind, KINDS)}; the kinds are {known}"
-    names = [param.name for param in KINDS[kind].params]
+def names_problem(kind: Kind, params: Params) -> str | None:
+    """Why the parameters' names are wrong, or None: missing and unknown ones."""
+    names = [param.name for param in kind.params]
     for name in params:
         if name not in names:
-            expected = ", ".join(names)
-            return f"{kind} has no parameter {name!r}{nearest(name, names)}; it has {expected}"
+            expected = ", ".join(names) or "none"
+            return f"{kind.name} has no parameter {name!r}{nearest(name, names)}; it has {expected}"
     for name in names:
         if name not in params:
-            return f"{kind} lacks its parameter {name!r}"
+            return f"{kind.name} lacks its parameter {name!r}"
     return None
 
 
-def params_problem(kind: str, params: Params) -> str | None:
+def params_problem(kind: Kind, params: Params) -> str | None:
     """Why this set of parameters is refused, or None where it is fine."""
     problem = names_problem(kind, params)
     if problem:
         return problem
-    for param in KINDS[kind].params:
+    for param in kind.params:
         problem = _value_problem(param, params[param.name])
         if problem:
             return problem
-    return KINDS[kind].problem(params)
+    return kind.problem(params)
+
+
+def example_params(kind: Kind) -> dict[str, int | float | str]:
+    """Parameters that make sense, to show or to try a kind with."""
+    return {param.name: param.example for param in kind.params}
 
 
 def _value_problem(param: Param, value: object) -> str | None:

@@ -45,8 +45,8 @@ BOLLINGER_BREAKOUT = Kind(
     doc="Buys when the close crosses above the upper band, sells when below the middle.",
     version="1",
     params=(
-        Param("period", "period", "bars of the bands"),
-        Param("k", "number", "population deviations between middle and upper band, above 0"),
+        Param("period", "period", "bars of the bands", 14),
+        Param("k", "number", "population deviations between middle and upper band, above 0", 2),
     ),
     problem=_k_problem,
     features=_bollinger_features,
@@ -81,8 +81,8 @@ DONCHIAN_BREAKOUT = Kind(
     doc="Buys the first close above the highest high of `entry` bars, sells below a low of `exit`.",
     version="1",
     params=(
-        Param("entry", "period", "bars of the channel that is broken upwards to buy"),
-        Param("exit", "period", "bars of the channel that is broken downwards to sell"),
+        Param("entry", "period", "bars of the channel that is broken upwards to buy", 20),
+        Param("exit", "period", "bars of the channel that is broken downwards to sell", 10),
     ),
     problem=_no_problem,
     features=_donchian_features,

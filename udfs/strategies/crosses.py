@@ -44,8 +44,8 @@ EMA_CROSS = Kind(
     doc="The fast EMA of closes crosses the slow one: up buys, down sells.",
     version="1",
     params=(
-        Param("fast", "period", "bars of the fast EMA"),
-        Param("slow", "period", "bars of the slow EMA, above fast"),
+        Param("fast", "period", "bars of the fast EMA", 12),
+        Param("slow", "period", "bars of the slow EMA, above fast", 26),
     ),
     problem=_fast_below_slow,
     features=_ema_features,
@@ -78,9 +78,9 @@ MACD_TREND = Kind(
     doc="The MACD line crosses its signal line: up buys, down sells.",
     version="1",
     params=(
-        Param("fast", "period", "bars of the fast EMA"),
-        Param("slow", "period", "bars of the slow EMA, above fast"),
-        Param("signal", "period", "bars of the signal line's EMA"),
+        Param("fast", "period", "bars of the fast EMA", 12),
+        Param("slow", "period", "bars of the slow EMA, above fast", 26),
+        Param("signal", "period", "bars of the signal line's EMA", 9),
     ),
     problem=_fast_below_slow,
     features=_macd_features,

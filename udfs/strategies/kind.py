@@ -18,20 +18,27 @@ NOISE = 1e-9  # two values closer than this, relative, count as equal
 
 
 class Param(NamedTuple):
-    """A parameter: `type` is 'period' (whole, >= 2), 'number' or 'timeframe'."""
+    """A parameter: `type` is 'period' (whole, >= 2), 'number' or 'timeframe'.
+
+    `example` is a value that makes sense; the examples of a kind's parameters make sense together.
+    """
 
     name: str
     type: str
     doc: str
+    example: int | float | str
 
 
 class Kind(NamedTuple):
     """A kind of strategy: a pure function of the columns of its features.
 
-    `signals(columns, params)` gets float64[n] columns by feature name, row by row the final bars
-    of the anchor timeframe, NaN where a feature is null, and answers int8[n]: BUY, SELL or 0. Row
-    0 is the bar before the first that is asked for: its answer is thrown away. So a kind may look
-    back one bar and no further. `reasons` names the rule behind a BUY and behind a SELL.
+    `features(params)` names the columns that it reads, those of other timeframes as `15m:ema_50`.
+    `signals(columns, params)` gets these, float64[n] each, row by row the final bars of the anchor
+    timeframe, NaN where a feature is null, and answers int8[n]: BUY, SELL or 0. Row 0 is the bar
+    before the first that is asked for: its answer is thrown away. So a kind may look back one bar
+    and no further; what needs more of the past is a feature. An answer where one of its features
+    is null counts as 0. `reasons` names the rule behind a BUY and behind a SELL. `problem` says
+    why parameters make no sense together, or None.
     """
 
     name: str
