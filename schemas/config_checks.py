@@ -125,10 +125,10 @@ def _feature_problem(kind: Kind, params: Mapping[str, Any], config: Config) -> s
     base = config.prices.timeframe
     for name in kind.features(params):
         timeframe, _, feature = name.rpartition(":")
-        parse_feature(feature, library(config.own).features)
         try:
+            parse_feature(feature, library(config.own).features)
             length = timeframe_ms(timeframe or base)
-        except ValueError as error:
+        except (ConfigError, ValueError) as error:
             return f"{kind.name} needs {name!r}: {error}"
         if length % timeframe_ms(base):
             return f"{kind.name} needs {name!r}: {timeframe} is not a multiple of the base {base}"

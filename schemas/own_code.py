@@ -73,7 +73,7 @@ def _package_source(name: str) -> OwnSource:
     spec = importlib.util.find_spec(name)
     if spec is None or spec.origin is None:
         raise ConfigError(f"entry point of {ENTRY_POINTS}: there is no module {name!r}")
-    return OwnSource(name, hashlib.sha256(Path(spec.origin).read_bytes()).hexdigest(), "")
+    return OwnSource(name, hashlib.sha256(Path(spec.origin).read_bytes()).hexdigest(), None)
 
 
 @functools.lru_cache(maxsize=64)
@@ -128,13 +128,15 @@ def is_loading() -> bool:
 
 def _imported(source: OwnSource) -> ModuleType:
     """The module, run once per version of its text in a process."""
-    if not source.text:
+    if source.text is None:
         with _noted(source):
             return _run(source.path, lambda: importlib.import_module(source.path))
     name = MODULE_PREFIX + source.sha256[:16]
     if name in sys.modules:
         return sys.modules[name]
-    spec = importlib.util.spec_from_file_location(name, _place(source))
+    spec = importlib.util.spec_from_file_location(
+        name, _place(source.path, source.text, source.sha256)
+    )
     assert spec is not None and spec.loader is not None  # a path that ends in .py has both
     module = importlib.util.module_from_spec(spec)
     sys.modules[name] = module  # numba and pickle look functions up there
@@ -160,17 +162,21 @@ def _execute(loader: Any, module: ModuleType) -> None:
     loader.exec_module(module)
 
 
-def _place(source: OwnSource) -> Path:
+def _place(name: str, text: str, sha256: str) -> Path:
     """A file with this very text: the user's own while it has it, else a copy of ours."""
-    path = Path(source.path)
-    if path.suffix == ".py" and _has_text(path, source.text):
+    path = Path(name)
+    if path.suffix == ".py" and _has_text(path, text):
         return path.resolve()
-    folder = Path(tempfile.gettempdir()) / f"tradeflow-own-{os.getuid()}" / source.sha256[:16]
+    base = Path(tempfile.gettempdir()) / f"tradeflow-own-{os.getuid()}"
+    base.mkdir(exist_ok=True, mode=0o700)
+    if base.stat().st_uid != os.getuid():  # what lies there would be run
+        raise ConfigError(f"{base}: belongs to another user; remove it, or set another TMPDIR")
+    folder = base / sha256[:16]
     copy = folder / f"{path.stem}.py"
-    if not _has_text(copy, source.text):
-        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+    if not _has_text(copy, text):
+        folder.mkdir(exist_ok=True)
         part = folder / f".{os.getpid()}.part"
-        part.write_text(source.text, encoding="utf-8")
+        part.write_text(text, encoding="utf-8")
         part.replace(copy)
     return copy
 
@@ -250,10 +256,11 @@ def _actions(found: object, rows: int, who: str) -> Actions:
             f"{who}: signals answered {answer.dtype}{list(answer.shape)}; it must be one whole "
             f"number for each of the {rows} rows: BUY (1), SELL (-1) or 0"
         )
-    if rows and not (answer.min() >= -1 and answer.max() <= 1):
+    wrong = answer[(answer < -1) | (answer > 1)]
+    if len(wrong):
         raise ConfigError(
-            f"{who}: signals answered {answer[np.abs(answer.astype(np.int64)) > 1][0]}; it must be "
-            "BUY (1), SELL (-1) or 0"
+            f"{who}: signals answered {wrong[0]}; it must be BUY (1), SELL (-1) or 0, and 0 where "
+            "a feature is null (NaN)"
         )
     return answer.astype(np.int8)
 

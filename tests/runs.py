@@ -1,4 +1,4 @@
-"""A small traced run on simulated bars that several tests share."""
+"""A small traced run on simulated bars that several tests share, with a user's own strategy."""
 
 from pathlib import Path
 from typing import Any
@@ -13,6 +13,7 @@ from schemas.config import parse_config
 from udfs.bars import Bars
 from udfs.simulate import EXAMPLE_SYMBOLS, simulate
 
+OWN = str(Path(__file__).resolve().parents[1] / "examples" / "my_strategy.py")
 START = 1_711_756_800_000  # 2024-03-30 00:00 UTC: Oslo's clocks go forward a day later
 MINUTES = 3 * 1440
 
@@ -31,7 +32,7 @@ def write_bars(folder: Path, row_group: int = 5_000) -> str:
 
 
 def config(prices: str, **changes: Any) -> dict[str, Any]:
-    """All six kinds, a grid, and three accounts: capped, budgeted and free."""
+    """All six kinds, a grid, an own one, and three accounts: capped, budgeted and free."""
     names = [spec.symbol for spec in EXAMPLE_SYMBOLS]
     kinds = [
         ("cross", "ema_cross", "1m", {"params": {"fast": 9, "slow": 21}}),
@@ -43,14 +44,19 @@ def config(prices: str, **changes: Any) -> dict[str, Any]:
             "trend_tf": "15m", "trend_ema": 10, "rsi_period": 7, "low": 35, "high": 70}}),
         ("sweep", "ema_cross", "1m", {"grid": {"fast": [5, 8], "slow": [8, 34]}}),
     ]  # fmt: skip
-    ids = [one[0] for one in kinds]
+    straight = {"entry": 20, "mean": 30, "straight": 10, "least": 0.3}
+    own = {"id": "own", "module": OWN, "timeframe": "5m", "params": straight}
+    ids = [*(one[0] for one in kinds), "own"]
     return {
         "run.id": "small",
         "prices.files": prices,
         "symbols": {name: {"price_tick": "0.0001", "qty_step": "0.001"} for name in names},
         "strategies": [
-            {"id": name, "kind": kind, "timeframe": frame, **params}
-            for name, kind, frame, params in kinds
+            *(
+                {"id": name, "kind": kind, "timeframe": frame, **params}
+                for name, kind, frame, params in kinds
+            ),
+            own,
         ],
         "accounts": [
             {"id": "capped", "strategies": ids[:6], "sizing": {"notional": "5000"},

@@ -74,12 +74,12 @@ class OwnSource(NamedTuple):
     """A module of strategies and features that a user adds.
 
     `path` is the file as the configuration names it and `text` its content, so that every process
-    of a run has the same code; of an entry point, `path` is the module's name and `text` empty.
+    of a run has the same code; of an entry point, `path` is the module's name and `text` None.
     """
 
     path: str
     sha256: str
-    text: str
+    text: str | None
 
 
 class RunPlan(NamedTuple):
