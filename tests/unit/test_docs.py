@@ -236,3 +236,28 @@ def test_the_readmes_fills_give_the_matches_that_it_tells(tmp_path: Path) -> Non
     assert report.manifest["duplicates"] == 1
     assert "net 39.56;" in text_of("README.md")
     assert "net 4.885)" in text_of("README.md")
+
+
+def test_the_page_of_own_strategies_shows_the_example() -> None:
+    example = text_of("examples/my_strategy.py")
+    shown = blocks("docs/own-strategies.md", "python")
+    assert len(shown) >= 8
+    assert not [block for block in shown if block not in example]
+    config = text_of("examples/my_strategy.yaml")
+    assert not [b for b in blocks("docs/own-strategies.md", "yaml") if b not in config]
+
+
+def test_the_example_of_an_own_strategy_trades(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    write_simulated(Path("data/example"), symbols=["ALFAUSD", "BRAVOUSD"])
+    tree = yaml.safe_load(text_of("examples/my_strategy.yaml"))
+    for strategy in tree["strategies"]:
+        if "module" in strategy:
+            strategy["module"] = str(ROOT / strategy["module"])
+    request = RunRequest(parse_config(tree), (), Path("runs"), False, False, "local", 1)
+    report = execute(request, lambda done, total: None)
+    trips = {row["strategy_id"]: row["round_trips"] for row in report.summary}
+    assert trips["straight"] > 50
+    assert sum(name.startswith("searched/") for name in trips) == 6
