@@ -10,6 +10,8 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install --quiet --no-deps --disable-pip-version-check --no-input
 PYTEST := $(BIN)/python -m pytest
+# A file's tests stay in one process, as they share what its fixtures made.
+PYTEST_WITHOUT_JVM := $(PYTEST) -m "not flink" --numprocesses auto --maxprocesses 4 --dist loadfile
 # Stamps say what was done already: those of the environment lie in it, so that they go with it.
 RUNTIME := $(VENV)/.stamp-runtime
 EDITABLE := $(VENV)/.stamp-editable
@@ -37,7 +39,7 @@ setup: need-java $(EDITABLE) $(WARM) $(PREPARED)  ## build .venv from the lock (
 
 setup-test: setup $(TESTING)  ## the same with what only tests need
 
-jars: need-java need-maven $(JARS)  ## fetch the connectors of the live stores (80 MB; a backtest needs none)
+jars: need-java need-maven $(JARS)  ## fetch what live runs need: connectors, a local Fluss (170 MB; a backtest needs none)
 
 need-python:
 	@bash scripts/need.sh python > /dev/null
@@ -94,7 +96,7 @@ $(PREPARED): $(RUNTIME) $(wildcard jobs/runtime.py jobs/jvm.py jobs/training.py)
 	@touch $@
 
 $(JARS): pom.xml
-	@echo "jars: copying the jars of pom.xml to .run/jars (80 MB)"
+	@echo "jars: copying the jars of pom.xml to .run/jars (170 MB)"
 	@rm -rf .run/jars.part
 	@mkdir -p $(@D)
 	@mvn --quiet --batch-mode --strict-checksums generate-resources \
@@ -115,12 +117,12 @@ $(EXAMPLE_BARS): | setup
 
 test: setup-test check  ## everything: style, types, tests without a JVM, then those with one
 	@echo "test: without a JVM"
-	@$(PYTEST) -m "not flink"
+	@$(PYTEST_WITHOUT_JVM)
 	@echo "test: with Flink"
 	@$(PYTEST) -m flink
 
 test-fast: setup-test check  ## style, types, and the tests that need no JVM
-	@$(PYTEST) -m "not flink"
+	@$(PYTEST_WITHOUT_JVM)
 
 check: setup-test  ## style and types only
 	@$(BIN)/ruff check --quiet .

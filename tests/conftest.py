@@ -2,11 +2,13 @@
 
 import os
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 ALLOWED_SKIPS = Path(__file__).parent / "allowed_skips.txt"
 FLINK_TESTS = Path(__file__).parent / "flink"
+HANDED_OVER = "unnamed_skips"
 
 
 def allowed_skips(text: str) -> dict[str, str]:
@@ -24,7 +26,7 @@ def allowed_skips(text: str) -> dict[str, str]:
 
 def pytest_configure(config: pytest.Config) -> None:
     if os.environ.get("CI", "").lower() not in ("", "0", "false"):
-        config.pluginmanager.register(SkipRule(), "skip-rule")
+        config.pluginmanager.register(SkipRule(config), "skip-rule")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -34,9 +36,14 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 class SkipRule:
-    """Collects skips, of tests and of whole modules, and fails the session for unnamed ones."""
+    """Collects skips, of tests and of whole modules, and fails the session for unnamed ones.
 
-    def __init__(self) -> None:
+    pytest-xdist passes on only one of several modules that were skipped at the same line, that of
+    a shared helper, so each of its workers hands over all that it noted.
+    """
+
+    def __init__(self, config: pytest.Config) -> None:
+        self.handed_over: dict[str, Any] | None = getattr(config, "workeroutput", None)
         self.allowed = allowed_skips(ALLOWED_SKIPS.read_text(encoding="utf-8"))
         self.unnamed: dict[str, str] = {}
 
@@ -51,7 +58,14 @@ class SkipRule:
     def pytest_collectreport(self, report: pytest.CollectReport) -> None:
         self.note(report)
 
+    @pytest.hookimpl(optionalhook=True)
+    def pytest_testnodedown(self, node: Any) -> None:
+        # A worker that crashed hands over nothing; the run fails by itself then.
+        self.unnamed.update(getattr(node, "workeroutput", {}).get(HANDED_OVER, {}))
+
     def pytest_sessionfinish(self, session: pytest.Session) -> None:
+        if self.handed_over is not None:
+            self.handed_over[HANDED_OVER] = self.unnamed
         if self.unnamed and session.exitstatus in (
             pytest.ExitCode.OK,
             pytest.ExitCode.NO_TESTS_COLLECTED,

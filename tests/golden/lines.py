@@ -16,10 +16,14 @@ def golden_lines(folder: Path) -> str:
     """Per table its rows, a digest of all values, and its first rows."""
     lines = []
     for path in sorted(folder.glob("*.parquet")):
-        rows = pq.read_table(path).to_pylist()
-        texts = [" ".join(f"{name}={value}" for name, value in sorted(row.items())) for row in rows]
+        table = pq.read_table(path)
+        columns = [
+            [f"{name}={value}" for value in table[name].to_pylist()]
+            for name in sorted(table.column_names)
+        ]
+        texts = [" ".join(row) for row in zip(*columns, strict=True)]
         digest = hashlib.sha256("\n".join(texts).encode()).hexdigest()[:16]
-        lines.append(f"{path.stem} rows={len(rows)} sha256={digest}")
+        lines.append(f"{path.stem} rows={table.num_rows} sha256={digest}")
         if not path.stem.startswith(("indicator", "price_rejects")):
             lines.extend(f"{path.stem} {text}" for text in texts[:FIRST_ROWS])
     return "\n".join(lines) + "\n"
