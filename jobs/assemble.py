@@ -45,14 +45,28 @@ def assemble(plan: RunPlan, symbols: Sequence[SymbolOut], groups: Sequence[Group
 
 def _assemble(plan: RunPlan, symbols: Sequence[SymbolOut], groups: Sequence[GroupOut]) -> Assembled:
     groups = sorted(groups, key=lambda group: group.account)
-    books = _books(plan, groups)
     lines = equity_lines(plan, groups)
     matches = joined(plan, groups, "matches", "match_ts") if groups else None
     tables = {
-        "trade_match_history": _match_table(plan, matches),
+        "trade_match_history": match_table(plan, matches),
         "equity_daily": equity_table(plan, lines),
     }
-    snapshot = positions.snapshot_rows(books, plan.run_id, _last_closes(plan, symbols))
+    tables.update(state_tables(plan, groups, last_closes(plan, symbols)))
+    if plan.trace:
+        tables.update(trace.tables(plan, symbols, groups))
+    summary = _summary(plan, symbols, groups, lines, matches)
+    counts = manifest_counts(plan, symbols, groups)
+    counts["unfilled"] = bulk_ids.texts(unfilled_columns(plan, groups)["order_id"])
+    return Assembled(tables, counts, summary)
+
+
+def state_tables(
+    plan: RunPlan, groups: Sequence[GroupOut], last: dict[str, tuple[int, int]]
+) -> dict[str, pa.Table]:
+    """What is told of positions at the end; `last` as `last_closes` gives it."""
+    books = _books(plan, groups)
+    tables = {}
+    snapshot = positions.snapshot_rows(books, plan.run_id, last)
     if snapshot:
         tables["unrealized_snapshot"] = columns.rows_table(trading.UNREALIZED_SNAPSHOT, snapshot)
     if plan.full_output or plan.trace:
@@ -65,10 +79,7 @@ def _assemble(plan: RunPlan, symbols: Sequence[SymbolOut], groups: Sequence[Grou
         tables["realized_pnl_latest"] = columns.rows_table(
             trading.REALIZED_PNL_LATEST, positions.realized_rows(books, plan.run_id)
         )
-    if plan.trace:
-        tables.update(trace.tables(plan, symbols, groups))
-    summary = _summary(plan, symbols, groups, lines, matches)
-    return Assembled(tables, _counts(plan, symbols, groups), summary)
+    return tables
 
 
 def _books(plan: RunPlan, groups: Sequence[GroupOut]) -> list[Book]:
@@ -88,7 +99,7 @@ def _books(plan: RunPlan, groups: Sequence[GroupOut]) -> list[Book]:
     return found
 
 
-def _last_closes(plan: RunPlan, symbols: Sequence[SymbolOut]) -> dict[str, tuple[int, int]]:
+def last_closes(plan: RunPlan, symbols: Sequence[SymbolOut]) -> dict[str, tuple[int, int]]:
     """Each symbol's last close, rounded, in units, and its time."""
     return {
         out.symbol: (
@@ -100,7 +111,7 @@ def _last_closes(plan: RunPlan, symbols: Sequence[SymbolOut]) -> dict[str, tuple
     }
 
 
-def _match_table(plan: RunPlan, merged: Columns | None) -> pa.Table:
+def match_table(plan: RunPlan, merged: Columns | None) -> pa.Table:
     """trade_match_history in order of (match_ts, account, strategy, symbol, index)."""
     if merged is None:
         return columns.rows_table(trading.TRADE_MATCH_HISTORY, [])
@@ -119,10 +130,10 @@ def _match_table(plan: RunPlan, merged: Columns | None) -> pa.Table:
     return columns.table(trading.TRADE_MATCH_HISTORY, built)
 
 
-def _counts(
+def manifest_counts(
     plan: RunPlan, symbols: Sequence[SymbolOut], groups: Sequence[GroupOut]
 ) -> dict[str, Any]:
-    """What manifest.json counts."""
+    """What manifest.json counts, `unfilled` orders still to come."""
     by_code = sum(
         (group.by_code.sum(axis=(0, 1)) for group in groups), np.zeros(len(CODES), dtype=np.int64)
     )
@@ -135,7 +146,7 @@ def _counts(
         **input_counts(symbols),
         "grid_left_out": plan.grid_left_out,
         "over_cap": sum(group.over_cap for group in groups),
-        "unfilled": _unfilled(plan, groups),
+        "unfilled": [],
     }
 
 
@@ -185,11 +196,11 @@ def _first_reject(symbols: Sequence[SymbolOut]) -> dict[str, Any] | None:
     return {"file": first.file, "row": first.row + 1, "code": code, "values": values}
 
 
-def _unfilled(plan: RunPlan, groups: Sequence[GroupOut]) -> list[str]:
+def unfilled_columns(plan: RunPlan, groups: Sequence[GroupOut]) -> Columns:
     """Orders that never filled, in the order of the accepted rows."""
     if not groups:
-        return []
-    return bulk_ids.texts(joined(plan, groups, "unfilled", "ts")["order_id"])
+        return {"order_id": np.empty((0, bulk_ids.ID_LENGTH), dtype=np.uint8)}
+    return joined(plan, groups, "unfilled", "ts")
 
 
 def _summary(

@@ -1,5 +1,6 @@
 """The summary of a run: figures per account, strategy and currency, and per account in all."""
 
+import math
 from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 
@@ -25,22 +26,23 @@ def summarise(
     matches: Columns,
     usage: Columns,
     span: tuple[int, int],
+    totals: bool = True,
 ) -> list[dict[str, Any]]:
     """Rows in order of account, strategy (an account's own row last) and currency.
 
     `matches` and `usage` are the columns of all groups in order of time, `span` the close times
-    of the run's first and last bar.
+    of the run's first and last bar. Without `totals` accounts have no rows of their own.
     """
-    quotes = np.array([symbol.quote for symbol in plan.symbols])
+    quotes = _quotes(plan)
     by_code: dict[int, np.ndarray] = {}
     for group in groups:
         by_code[group.account] = by_code.get(group.account, 0) + group.by_code
-    net = wide.negated(matches["fees"])
-    wide.add_rows(net, matches["realized_pnl"])
-    net_pnl = wide.to_floats(net, float(UNIT))
+    net_pnl = net_floats(matches)
     match_rows, usage_rows = _rows_of(matches, quotes), _rows_of(usage, quotes)
     rows = []
     for account, strategy_id, part in _parts(plan, lines):
+        if strategy_id == ALL and not totals:
+            continue
         currency = part[0].currency
         strategies = [line.strategy for line in part]
         keys = [(account, strategy, currency) for strategy in strategies]
@@ -65,6 +67,17 @@ def summarise(
             )
         )
     return rows
+
+
+def net_floats(matches: Columns) -> np.ndarray:
+    """float64[m]: net profit per match, in the currency."""
+    net = wide.negated(matches["fees"])
+    wide.add_rows(net, matches["realized_pnl"])
+    return wide.to_floats(net, float(UNIT))
+
+
+def _quotes(plan: RunPlan) -> np.ndarray:
+    return np.array([symbol.quote for symbol in plan.symbols])
 
 
 class _Part(NamedTuple):
@@ -130,15 +143,43 @@ def _join(rows: dict[Key, np.ndarray], keys: Sequence[Key]) -> np.ndarray:
 
 def _usage(plan: RunPlan, usage: Columns, rows: np.ndarray) -> dict[str, Any]:
     """Times of fills, and the total absolute open cost after each of them."""
-    key = usage["strategy"][rows].astype(np.int64) * len(plan.symbols) + usage["symbol"][rows]
-    cost = usage["cost"][rows]
+    taken = {name: usage[name][rows] for name in ("strategy", "symbol", "cost")}
+    total = np.cumsum(cost_changes(plan, taken))
+    largest = float(np.abs(taken["cost"]).max(initial=0))
+    return {"usage_ts": usage["ts"][rows], "usage_cost": without_dust(total, largest)}
+
+
+def cost_changes(plan: RunPlan, usage: Columns) -> np.ndarray:
+    """By how much each fill changes the absolute open cost of its strategy and symbol."""
+    key = usage["strategy"].astype(np.int64) * len(plan.symbols) + usage["symbol"]
     order = np.argsort(key, kind="stable")
-    sorted_cost, sorted_key = cost[order], key[order]
+    sorted_cost, sorted_key = usage["cost"][order], key[order]
     change = sorted_cost.copy()
     same = sorted_key[1:] == sorted_key[:-1]
     change[1:] -= np.where(same, sorted_cost[:-1], 0.0)
     changes = np.empty_like(change)
     changes[order] = change
-    total = np.cumsum(changes)
-    total[np.abs(total) < 1e-9 * max(1.0, float(np.abs(cost).max(initial=0)))] = 0.0
-    return {"usage_ts": usage["ts"][rows], "usage_cost": total}
+    return changes
+
+
+def without_dust(total: np.ndarray, largest: float) -> np.ndarray:
+    """Sums of changes with 0 where only rounding is left; `largest` is the largest single cost."""
+    total[np.abs(total) < 1e-9 * max(1.0, largest)] = 0.0
+    return total
+
+
+def cost_limits(plan: RunPlan, usage: Columns) -> dict[tuple[int, str], tuple[float, float]]:
+    """Per (account, currency): the largest cost of a strategy and symbol, and the sum of all their
+    largest ones, which no total exceeds."""
+    found: dict[tuple[int, str], tuple[float, float]] = {}
+    shape = (len(plan.accounts), len(plan.strategies), len(plan.symbols))
+    flat = np.zeros(math.prod(shape))
+    cell = np.ravel_multi_index([usage[n] for n in ("account", "strategy", "symbol")], shape)
+    np.maximum.at(flat, cell, np.abs(usage["cost"]))
+    most = flat.reshape(shape)
+    quotes = _quotes(plan)
+    for account in range(len(plan.accounts)):
+        for currency in sorted(set(quotes.tolist())):
+            mine = most[account][:, quotes == currency]
+            found[account, currency] = (float(mine.max(initial=0)), float(mine.sum()))
+    return found
