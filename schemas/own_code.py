@@ -216,11 +216,23 @@ def _declared(module: ModuleType, name: str, kind: type[T], path: str) -> tuple[
 def guarded_kind(kind: Kind, path: str) -> Kind:
     """The kind with functions that tell in one ConfigError what is wrong with what they did."""
 
-    def signals(columns: Columns, params: Params) -> Actions:
+    def called(
+        function: Callable[[Columns, Params], object], columns: Columns, params: Params
+    ) -> tuple[object, int]:
+        """(the function's answer, the number of rows)."""
         given = {name: _read_only(column) for name, column in columns.items()}
         rows = max((len(column) for column in given.values()), default=0)
-        found = _run(path, lambda: kind.signals(_Declared(kind, given), params))
-        return _actions(found, rows, f"{path}: {kind.name}")
+        return _run(path, lambda: function(_Declared(kind, given), params)), rows
+
+    def signals(columns: Columns, params: Params) -> Actions:
+        return _actions(*called(kind.signals, columns, params), f"{path}: {kind.name}")
+
+    def factors(name: str, highest: float) -> Callable[[Columns, Params], Floats] | None:
+        function: Callable[[Columns, Params], Floats] | None = getattr(kind, name)
+        if function is None:
+            return None
+        who = f"{path}: {kind.name}: {name}"
+        return lambda columns, params: _factors(*called(function, columns, params), highest, who)
 
     def features(params: Params) -> tuple[str, ...]:
         return tuple(_run(path, lambda: kind.features(params)))
@@ -231,7 +243,14 @@ def guarded_kind(kind: Kind, path: str) -> Kind:
     def problem(params: Params) -> str | None:
         return _run(path, lambda: kind.problem(params))
 
-    return kind._replace(signals=signals, features=features, reasons=reasons, problem=problem)
+    return kind._replace(
+        signals=signals,
+        features=features,
+        reasons=reasons,
+        problem=problem,
+        sizes=factors("sizes", np.inf),
+        confidences=factors("confidences", 1.0),
+    )
 
 
 class _Declared(dict[str, Floats]):
@@ -263,6 +282,17 @@ def _actions(found: object, rows: int, who: str) -> Actions:
             "a feature is null (NaN)"
         )
     return answer.astype(np.int8)
+
+
+def _factors(found: object, rows: int, highest: float, who: str) -> Floats:
+    """A factor per row, from 0 to `highest`; where it is null, or infinite, it is 0."""
+    factors = _vector(found, rows, who)
+    known = np.where(np.isfinite(factors), factors, 0.0)
+    wrong = known[(known < 0.0) | (known > highest)]
+    if len(wrong):
+        limit = "0 or more" if highest == np.inf else f"from 0 to {highest:g}"
+        raise ConfigError(f"{who} answered {float(wrong[0])!r}; it must be {limit}")
+    return known
 
 
 def guarded_feature(feature: FeatureKind, path: str) -> FeatureKind:

@@ -37,6 +37,8 @@ _CODE_INDEX = np.array([CODES.index(code) for code in KERNEL_CODES], dtype=np.in
 
 def fold(plan: RunPlan, given: AccountInput) -> Outcome | None:
     """The whole account in the order of events; None where the step form must do it."""
+    if (given.signals.size_hint != 1.0).any():
+        return None  # an own kind's sizes, exact fractions that need not fit 64 bits
     rules = scaled_rules(plan, given)
     events = scaled_events(plan, given) if rules is not None else None
     if rules is None or events is None:

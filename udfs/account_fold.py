@@ -161,7 +161,7 @@ def _signal(plan: RunPlan, given: AccountInput, at: int) -> Signal:
         ts,
         int(given.signals.action[at]),
         float(given.signals.close[at]),
-        1.0,
+        float(given.signals.size_hint[at]),
     )
 
 

@@ -5,7 +5,7 @@ Two kernels with carried state, `indicate` (bars → final rows of every timefra
 then `finish`. Values do not depend on how the bars are cut into pieces.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from types import MappingProxyType
 from typing import NamedTuple
 
@@ -16,10 +16,11 @@ from udfs import features as feature_kernels
 from udfs.bars import Bars, Floats, Ints, next_bars
 from udfs.features import FeatureSet
 from udfs.library import BUILT_IN, Library
-from udfs.plan import RunPlan, StrategyPlan
+from udfs.plan import Params, RunPlan, StrategyPlan
 from udfs.resample import ResampleState, resample
 from udfs.resample import initial_state as initial_window
 from udfs.strategies import Kind
+from udfs.strategies.kind import Columns
 from udfs.timeframes import timeframe_ms
 
 Actions = npt.NDArray[np.int8]
@@ -78,14 +79,16 @@ class Signals(NamedTuple):
     """Signals of one symbol as columns of equal length n.
 
     strategy int32 (index in the plan), ts int64 (the anchor bar's close), action int8 (+1 BUY,
-    -1 SELL), close float64, next_ts int64 (open of the symbol's next base bar, -1 where the input
-    has none) and next_close float64.
+    -1 SELL), close float64, size_hint and confidence float64, next_ts int64 (open of the symbol's
+    next base bar, -1 where the input has none) and next_close float64.
     """
 
     strategy: Indices
     ts: Ints
     action: Actions
     close: Floats
+    size_hint: Floats
+    confidence: Floats
     next_ts: Ints
     next_close: Floats
 
@@ -169,6 +172,8 @@ def no_signals() -> Signals:
         ts=np.empty(0, dtype=np.int64),
         action=np.empty(0, dtype=np.int8),
         close=np.empty(0, dtype=np.float64),
+        size_hint=np.empty(0, dtype=np.float64),
+        confidence=np.empty(0, dtype=np.float64),
         next_ts=np.empty(0, dtype=np.int64),
         next_close=np.empty(0, dtype=np.float64),
     )
@@ -280,11 +285,22 @@ def _decide(
                     ts=close_ts[at],
                     action=answers[at],
                     close=columns["close"][at],
+                    size_hint=_factors(strategy.kind.sizes, declared, strategy.plan.params, at),
+                    confidence=_factors(
+                        strategy.kind.confidences, declared, strategy.plan.params, at
+                    ),
                     next_ts=np.full(len(at), NO_NEXT, dtype=np.int64),
                     next_close=np.full(len(at), np.nan),
                 )
             )
     return found
+
+
+def _factors(
+    given: Callable[[Columns, Params], Floats] | None, columns: Columns, params: Params, at: Ints
+) -> Floats:
+    """What a kind says of its answers in these rows, 1.0 where it says nothing."""
+    return np.ones(len(at)) if given is None else given(columns, params)[1:][at]
 
 
 def _attach_next(signals: Signals, bars: Bars) -> tuple[Signals, Signals]:

@@ -119,8 +119,8 @@ def deepest_drawdown(equity: Floats, start_capital: float) -> Drawdown | None:
     after = top[top > trough]
     recovery = int(after[0]) if len(after) else None
     last = len(balance) - 1
-    gaps = np.diff(np.append(top, last + 1 if top[-1] < last else last))
-    longest = int(np.max(gaps[gaps > 1])) - (1 if top[-1] < last and gaps[-1] == gaps.max() else 0)
+    recovered = np.diff(top)
+    longest = max(int(np.max(recovered[recovered > 1], initial=0)), last - int(top[-1]))
     return Drawdown(
         peak=before,
         trough=trough,

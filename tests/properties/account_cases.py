@@ -101,12 +101,14 @@ def _signals(rng: random.Random, plan: RunPlan, ts: np.ndarray, close: np.ndarra
                         ts[i] + MINUTE,
                         action,
                         close[i],
+                        1.0,
+                        1.0,
                         ts[i + 1] if has_next else -1,
                         close[i + 1] if has_next else np.nan,
                     )
                 )
-    columns = list(zip(*rows, strict=True)) if rows else [()] * 6
-    types = (np.int32, np.int64, np.int8, np.float64, np.int64, np.float64)
+    columns = list(zip(*rows, strict=True)) if rows else [()] * 8
+    types = (np.int32, np.int64, np.int8, *[np.float64] * 3, np.int64, np.float64)
     return Signals(*(np.array(c, dtype=t) for c, t in zip(columns, types, strict=True)))
 
 

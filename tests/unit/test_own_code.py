@@ -3,6 +3,7 @@
 import pickle
 import subprocess
 import sys
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -35,6 +36,7 @@ FEATURES = (FeatureKind("body", "close - open", "1", (("n", 1),), (5,),
                         lambda periods: np.zeros(0), kernel),)
 STRATEGIES = (Kind("small", "By the body.", "7", (), lambda params: None,
                    lambda params: ("body_5",), signals, lambda params: ("up", "down")),)
+# end
 """
 
 
@@ -151,6 +153,30 @@ def test_what_is_not_finite_is_null(tmp_path: Path, bars: Any) -> None:
     assert tables["indicator_history"]["body_5"].isna().all()
 
 
+SIZES = """
+def sizes(columns, params):
+    return np.abs(columns["body_5"])
+
+STRATEGIES = (STRATEGIES[0]._replace(
+    sizes=sizes, confidences=lambda columns, params: np.full(len(columns["body_5"]), 0.25)),)
+"""
+
+
+def test_a_strategy_says_how_much(tmp_path: Path, bars: Any) -> None:
+    tables = run_frames(config(write(tmp_path, SMALL + SIZES)), bars, trace=True)
+    signals = tables["strategy_signal_history"]
+    body = (tables["indicator_history"]["close"] - tables["indicator_history"]["open"]).abs()
+    assert list(signals["size_hint"]) == list(body)
+    assert set(signals["confidence"]) == {0.25}
+    accepted = tables["accepted_trade_signal_history"]
+    buys = accepted[accepted["action"] == "BUY"]
+    hints = signals.set_index("signal_id")["size_hint"]
+    step = Decimal("0.00000001")
+    expected = [Decimal(repr(float(hints[name]))) // step * step for name in buys["signal_id"]]
+    assert list(buys["qty"]) == expected
+    assert len(buys) > 100
+
+
 # ---- told ------------------------------------------------------------------------------------
 
 WRONG_FILES = {
@@ -203,6 +229,9 @@ WRONG_ANSWERS = {
     "pair": ("return state, bars.close - bars.open", "return bars.close", r"\(state, column\)"),
     "column": ("bars.close - bars.open", "bars.close[1:]", r"body: the column is float64\[\d+\]"),
     "state": ("return state,", "return np.zeros(2),", r"the state is float64\[2\]; .*float64\[0\]"),
+    "sizes": ("# end", SIZES.replace("np.abs(", "(-1 - "), r"small: sizes answered -\d"),
+    "sizes' type": ("# end", SIZES.replace("np.abs(", "len("), r"small: sizes is int64\[\]"),
+    "confidences": ("# end", SIZES.replace("0.25", "1.5"), r"1.5; it must be from 0 to 1"),
     "initial": ("np.zeros(0)", "[1, 2]", r"initial is int64\[2\]; it must be float64\[k\]"),
 }
 

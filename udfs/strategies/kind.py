@@ -38,7 +38,9 @@ class Kind(NamedTuple):
     before the first that is asked for: its answer is thrown away. So a kind may look back one bar
     and no further; what needs more of the past is a feature. An answer where one of its features
     is null counts as 0. `reasons` names the rule behind a BUY and behind a SELL. `problem` says
-    why parameters make no sense together, or None.
+    why parameters make no sense together, or None. `sizes` gives each answer's size_hint, a factor
+    of 0 or more on the account's size, and `confidences` how sure it is, 0 to 1: float64[n] from
+    the same columns, 1.0 where they are None.
     """
 
     name: str
@@ -49,6 +51,8 @@ class Kind(NamedTuple):
     features: Callable[[Params], tuple[str, ...]]
     signals: Callable[[Columns, Params], Actions]
     reasons: Callable[[Params], tuple[str, str]]
+    sizes: Callable[[Columns, Params], Floats] | None = None
+    confidences: Callable[[Columns, Params], Floats] | None = None
 
 
 def above(a: Floats, b: Floats | float) -> Bools:
