@@ -1,0 +1,110 @@
+"""The data frames of daily_pnl, equity_curve and summary_by."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from scripts.equity.book import Book
+from scripts.equity.columns import exact
+from scripts.equity.parts import Part, curve, daily_sums, span, split, words_of
+from udfs.days import day_text
+from udfs.figures import daily_returns
+
+DAILY = ("realized", "fees", "net_pnl", "trades")
+CURVE = ("equity", "daily_return", "drawdown", "drawdown_pct", "basis")
+
+
+def daily_frame(book: Book, by: str | Sequence[str] | None) -> pd.DataFrame:
+    """A row per day and group, see scripts.equity_metrics.daily_pnl."""
+    shown = words_of(by)
+    parts = split(book, [word for _, word in shown])
+    days = _together([span(book, part) for part in parts])
+    pieces = []
+    for number, part in enumerate(parts):
+        if days is None:
+            break
+        scale = part.trades.scale
+        sums = daily_sums(part.trades, days[0], days[1] - days[0] + 1)
+        columns = {
+            **_labels(part, [name for name, _ in shown]),
+            "realized": _objects([exact(day.realized, scale) for day in sums]),
+            "fees": _objects([exact(day.fees, scale) for day in sums]),
+            "net_pnl": _objects([exact(day.realized - day.fees, scale) for day in sums]),
+            "trades": [day.trades for day in sums],
+        }
+        pieces.append((number, days[0], columns))
+    return _frame(pieces, [name for name, _ in shown], DAILY)
+
+
+def curve_frame(book: Book, by: str | Sequence[str] | None) -> pd.DataFrame:
+    """A row per day and group, see scripts.equity_metrics.equity_curve."""
+    shown = words_of(by)
+    parts = split(book, [word for _, word in shown])
+    days = _together([span(book, part) for part in parts])
+    pieces = []
+    for number, part in enumerate(parts):
+        line = curve(book, part, days)
+        if line is None:
+            break
+        start = float(start_capital(book, part))
+        balance = start + line.equity
+        peak = np.maximum.accumulate(np.concatenate(([start], balance)))[1:]
+        returns = daily_returns(line.equity, start)
+        with np.errstate(divide="ignore", invalid="ignore"):
+            share = np.where(peak > 0.0, (peak - balance) / peak, np.nan)
+        columns = {
+            **_labels(part, [name for name, _ in shown]),
+            "equity": balance,
+            "daily_return": np.full(len(balance), np.nan) if returns is None else returns,
+            "drawdown": peak - balance,
+            "drawdown_pct": share,
+            "basis": line.basis,
+        }
+        pieces.append((number, line.first_day, columns))
+    return _frame(pieces, [name for name, _ in shown], CURVE)
+
+
+def start_capital(book: Book, part: Part) -> Any:
+    """The start capital of the accounts of a part."""
+    tables = [one for one in (part.trades, part.equity, part.opened) if one is not None]
+    accounts = {
+        one.names["account"].values[code]
+        for one in tables
+        for code in np.unique(one.names["account"].codes)
+    }
+    return book.capital.of(accounts)
+
+
+def _together(spans: Sequence[tuple[int, int] | None]) -> tuple[int, int] | None:
+    """From the first day of any to the last of any."""
+    known = [one for one in spans if one is not None]
+    return (min(a for a, _ in known), max(b for _, b in known)) if known else None
+
+
+def _labels(part: Part, shown: Sequence[str]) -> dict[str, Any]:
+    return {**dict(zip(shown, part.key, strict=True)), "currency": part.currency}
+
+
+def _objects(values: Sequence[Any]) -> np.ndarray:
+    column = np.empty(len(values), dtype=object)
+    column[:] = values
+    return column
+
+
+def _frame(
+    pieces: Sequence[tuple[int, int, dict[str, Any]]], shown: Sequence[str], figures: Sequence[str]
+) -> pd.DataFrame:
+    """The pieces by day, then in their order; the index `day` holds midnights without a zone."""
+    labels = [*shown, *([] if "currency" in shown else ["currency"])]
+    frames = []
+    for number, first, columns in pieces:
+        frame = pd.DataFrame(columns)
+        index = pd.date_range(day_text(first), periods=len(frame), freq="D", unit="ns")
+        frames.append(frame.set_index(index.rename("day")).assign(_number=number))
+    if not frames:
+        empty = pd.DataFrame({name: pd.Series(dtype=object) for name in [*labels, *figures]})
+        return empty.set_index(pd.DatetimeIndex([], name="day"))
+    whole = pd.concat(frames).reset_index().sort_values(["day", "_number"], kind="stable")
+    return whole.set_index("day")[[*labels, *figures]]
