@@ -75,7 +75,7 @@ def write_bars(out: Path, symbol: str, bars: Bars, base_ms: int = MINUTE_MS) -> 
 def last_ts(out: Path, symbol: str) -> int | None:
     """The open time of the symbol's newest bar in the folder; None where it has none."""
     months = month_files(out, symbol)
-    return int(_stored(months[-1], symbol, None).ts[-1]) if months else None
+    return int(_stored(months[-1], symbol).ts[-1]) if months else None
 
 
 def month_files(out: Path, symbol: str) -> list[Path]:
@@ -138,12 +138,19 @@ class Store:
         self.staging = staging
         self.filled: dict[str, Path] = {}  # place below `out` to the file that will be there
         self.obsolete: list[Path] = []
+        self.length = _folder_length(out)
 
     def add(self, symbol: str, bars: Bars, base_ms: int = MINUTE_MS) -> Fates:
         """Merge valid bars of a symbol, in any order; what became of each row.
 
-        Call it once for a symbol: it compares with the files in place.
+        Call it once for a symbol: it compares with the files in place. ConfigError where the
+        folder has bars of another length.
         """
+        if self.length not in (None, base_ms):
+            raise ConfigError(
+                f"{self.out}: has bars of {_minutes(self.length)}, the new ones are of "
+                f"{_minutes(base_ms)}; give another --out for each length of bars"
+            )
         name = safe_name(symbol)
         order = np.argsort(bars.ts, kind="stable")
         ordered = Bars._make(column[order] for column in bars)
@@ -156,11 +163,12 @@ class Store:
             place = f"{name}-{months[start]}.parquet"
             part = Bars._make(column[start:stop] for column in ordered)
             fates[order[start:stop]] = self._merge(place, symbol, part, base_ms)
+        self.length = base_ms
         return fates
 
     def _merge(self, place: str, symbol: str, bars: Bars, base_ms: int) -> Fates:
         path = self.out / place
-        stored = _stored(path, symbol, base_ms) if path.exists() else _none()
+        stored = _stored(path, symbol) if path.exists() else _none()
         fates = settle(stored, bars)
         new = fates == NEW
         if new.any():
@@ -226,7 +234,23 @@ def _none() -> Bars:
     return Bars(np.empty(0, dtype=np.int64), *[np.empty(0)] * 5)
 
 
-def _stored(path: Path, symbol: str, base_ms: int | None) -> Bars:
+def _folder_length(out: Path) -> int | None:
+    """The length of the bars in the folder, in ms, where a file of ours tells it."""
+    for path in sorted(out.glob("*.parquet")):
+        try:
+            told = (pq.read_metadata(path).metadata or {}).get(TIMEFRAME)
+        except (pa.ArrowException, OSError):
+            continue
+        if told is not None:
+            return int(told)
+    return None
+
+
+def _minutes(length_ms: int | None) -> str:
+    return f"{(length_ms or 0) // MINUTE_MS}m"
+
+
+def _stored(path: Path, symbol: str) -> Bars:
     """The bars of a file of ours; ConfigError where it holds anything else."""
     try:
         file = pq.ParquetFile(path, read_dictionary=["symbol"])
@@ -238,12 +262,6 @@ def _stored(path: Path, symbol: str, base_ms: int | None) -> Bars:
     bars = Bars._make(table[name].to_numpy() for name in Bars._fields)
     if table["symbol"].unique().to_pylist() != [symbol] or not (np.diff(bars.ts) > 0).all():
         raise ConfigError(f"{path}: {_not_ours(f'not {symbol} alone, ascending by ts')}")
-    length = int((file.schema_arrow.metadata or {}).get(TIMEFRAME, base_ms or 0))
-    if base_ms is not None and length != base_ms:
-        raise ConfigError(
-            f"{path}: holds bars of {length // MINUTE_MS}m, the new ones are of "
-            f"{base_ms // MINUTE_MS}m; give another --out for each length of bars"
-        )
     return bars
 
 

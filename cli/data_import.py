@@ -1,0 +1,264 @@
+"""`tradeflow data import`: files of bars as venues and vendors offer them, to a folder of bars."""
+
+import json
+from collections import Counter
+from datetime import UTC, datetime
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from cli.errors import failed, told
+from cli.help import NO_VALUE, examples
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+    from feeds.imports import FileReport, ImportReport
+
+WHAT, TIMES, WHERE = "What the files hold", "Their times", "Output"
+ALL_SHOWN = 24  # more files than this are shown only where something was left out of them
+IMPORT_EXAMPLES = examples(
+    ("tradeflow data import BTCUSDT-1m-2024-*.zip", "klines as Binance offers them"),
+    ("... XBTUSD_1.csv ETHUSD_1.csv", "Kraken's OHLCVT files"),
+    ("... bars.csv --symbol EURUSD --map ts=Date --map volume=none", "any table"),
+    ("... package.whl --member 'data/*.csv' --symbol X", "out of a zip"),
+)
+
+
+class Format(StrEnum):
+    """How files are laid out; `auto` is told by their rows and names."""
+
+    AUTO = "auto"
+    BINANCE = "binance"
+    KRAKEN = "kraken"
+    BITFINEX = "bitfinex"
+    CRYPTODATADOWNLOAD = "cryptodatadownload"
+    CSV = "csv"
+    PARQUET = "parquet"
+
+
+class TimeUnit(StrEnum):
+    """The unit of times that are numbers; `auto` by their size."""
+
+    AUTO = "auto"
+    S = "s"
+    MS = "ms"
+    US = "us"
+    NS = "ns"
+
+
+def import_bars(
+    files: Annotated[
+        list[str], typer.Argument(metavar="FILE...", help="Files, or quoted patterns of them.")
+    ],
+    out: Annotated[
+        Path, typer.Option(metavar="DIR", help="The folder of bars.", rich_help_panel=WHERE)
+    ] = Path("data/bars"),
+    layout: Annotated[
+        Format,
+        typer.Option("--format", help="How the files are laid out.", rich_help_panel=WHAT),
+    ] = Format.AUTO,
+    symbol: Annotated[
+        str | None,
+        typer.Option(metavar="NAME", help="The symbol of all rows.", rich_help_panel=WHAT),
+    ] = None,
+    mapping: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--map",
+            metavar="FIELD=COLUMN",
+            help="Which column is symbol, ts, open, high, low, close or volume: its name or its "
+            "number from 1; ts=Date+Time joins two, volume=none is for files without. Repeatable.",
+            rich_help_panel=WHAT,
+        ),
+    ] = None,
+    member: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NAME",
+            help="The member of a zip, or a quoted pattern of members.",
+            rich_help_panel=WHAT,
+        ),
+    ] = None,
+    timeframe: Annotated[
+        str | None,
+        typer.Option(
+            metavar="SPAN",
+            help="The length of bars: 1m, 5m, 1h, 1d.",
+            show_default="by name and times",
+            rich_help_panel=WHAT,
+        ),
+    ] = None,
+    time_format: Annotated[
+        str | None,
+        typer.Option(
+            metavar="FORMAT",
+            help="Of times as text, as strptime has it.",
+            show_default="ISO 8601",
+            rich_help_panel=TIMES,
+        ),
+    ] = None,
+    time_zone: Annotated[
+        str,
+        typer.Option(metavar="ZONE", help="Of times that name none.", rich_help_panel=TIMES),
+    ] = "UTC",
+    time_unit: Annotated[
+        TimeUnit, typer.Option(help="Of times as numbers.", rich_help_panel=TIMES)
+    ] = TimeUnit.AUTO,
+    as_json: Annotated[
+        bool,
+        typer.Option(
+            "--json",
+            metavar=NO_VALUE,
+            help="Print one JSON object only: all counts.",
+            rich_help_panel=WHERE,
+        ),
+    ] = False,
+) -> None:
+    """Read files of bars into a folder of Parquet files that a configuration can name.
+
+    Plain files, gzip and zips. Rows are checked as a backtest checks them and merged with what is
+    in the folder, so importing twice changes nothing. Rows that are left out are counted by code
+    and kept, with their values, in the folder's `rejects`.
+    """
+    with told():
+        from feeds.columns import parse_mapping
+        from feeds.imports import Request, import_files
+        from feeds.layouts import Choice
+        from feeds.times import Times, check_zone
+
+        check_zone(time_zone)
+        times = Times(time_unit.value, time_format, time_zone)
+        maps = parse_mapping(mapping or [])
+        _check(symbol, maps)
+        choice = Choice(layout.value, maps, times, symbol)
+        report = import_files(Request(tuple(files), out, choice, member, timeframe))
+        if as_json:
+            print(json.dumps(as_tree(report)))
+        else:
+            _print(report)
+        if not any(one.new + one.unchanged for one in report.files):
+            raise failed(_nothing_kept(report))
+
+
+def _check(symbol: str | None, maps: Any) -> None:
+    from feeds.reading import is_symbol
+    from udfs.errors import ConfigError
+
+    if symbol is None:
+        return
+    if any(one.field == "symbol" for one in maps):
+        raise ConfigError("--symbol names the symbol of all rows: leave out --map symbol=...")
+    if not is_symbol(symbol):
+        raise ConfigError(f"--symbol {symbol!r}: write a name such as BTCUSD")
+
+
+def as_tree(report: "ImportReport") -> dict[str, Any]:
+    """The report as JSON has it."""
+    from feeds.imports import shown_length
+
+    files = [
+        {
+            **one._asdict(),
+            "kept": one.new + one.unchanged,
+            "rejected": {count.code: count.rows for count in one.rejected},
+            "rejects": None if one.rejects is None else str(one.rejects),
+        }
+        for one in report.files
+    ]
+    counts = ("rows", "kept", "new", "unchanged", "out_of_order")
+    total: dict[str, Any] = {name: sum(one[name] for one in files) for name in counts}
+    total["rejected"] = _codes(report.files)
+    return {
+        "out": str(report.out),
+        "timeframe": shown_length(report.base_ms),
+        "files": files,
+        "total": total,
+        "written": [str(path) for path in report.written],
+    }
+
+
+def _codes(files: "tuple[FileReport, ...]") -> dict[str, int]:
+    counts: Counter[str] = Counter()
+    for one in files:
+        counts.update({count.code: count.rows for count in one.rejected})
+    return dict(counts)
+
+
+def _print(report: "ImportReport") -> None:
+    from cli.render import stdout_console
+
+    tree = as_tree(report)
+    total = tree["total"]
+    console = stdout_console()
+    console.print()
+    console.print(_table(report))
+    console.print()
+    for layout, by in dict.fromkeys((one.layout, one.told) for one in report.files):
+        console.print(f"{layout}: told by {by}", style="dim", markup=False)
+    rejected = sum(total["rejected"].values())
+    if total["out_of_order"]:
+        console.print(f"{total['out_of_order']:,} rows were out of order and are sorted")
+    if rejected:
+        codes = ", ".join(f"{code} {rows:,}" for code, rows in total["rejected"].items())
+        console.print(f"{rejected:,} rows are left out: {codes}", style="yellow")
+        for one in [one for one in report.files if one.rejects][:ALL_SHOWN]:
+            console.print(f"  {one.rejects}", markup=False, soft_wrap=True)
+    changed = f"files written: {len(report.written)}" if report.written else "nothing changed"
+    console.print(
+        f"{report.out}: {total['rows']:,} rows read, {total['kept']:,} kept (new "
+        f"{total['new']:,}, unchanged {total['unchanged']:,}), {rejected:,} left out; {changed}",
+        markup=False,
+        soft_wrap=True,
+    )
+    if total["kept"]:
+        print(f"prices.files: {report.out}/*.parquet   prices.timeframe: {tree['timeframe']}")
+
+
+def _table(report: "ImportReport") -> "Table":
+    from rich import box
+    from rich.markup import escape
+    from rich.table import Table
+
+    table = Table(
+        box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False, padding=(0, 1), collapse_padding=True
+    )
+    for name in ("file", "layout", "symbols"):
+        table.add_column(name, overflow="fold")
+    for name in ("rows", "new", "unchanged", "left out"):
+        table.add_column(name, justify="right", no_wrap=True)
+    for name in ("first", "last"):
+        table.add_column(f"{name} (UTC)", no_wrap=True)
+    files = report.files
+    if len(files) > ALL_SHOWN:
+        files = tuple(one for one in files if one.rejected)[:ALL_SHOWN]
+    for one in files:
+        symbols = ", ".join(one.symbols[:3]) + (", ..." if len(one.symbols) > 3 else "")
+        table.add_row(
+            escape(Path(one.source).name),
+            one.layout,
+            escape(symbols),
+            *[f"{count:,}" for count in (one.rows, one.new, one.unchanged)],
+            f"{sum(count.rows for count in one.rejected):,}",
+            *[_shown(ts) for ts in (one.first_ts, one.last_ts)],
+        )
+    if len(files) < len(report.files):
+        table.add_row(f"... and {len(report.files) - len(files):,} more files")
+    return table
+
+
+def _shown(ts: int | None) -> str:
+    return "" if ts is None else datetime.fromtimestamp(ts / 1000, UTC).strftime("%Y-%m-%d %H:%M")
+
+
+def _nothing_kept(report: "ImportReport") -> str:
+    rows = sum(one.rows for one in report.files)
+    codes = ", ".join(f"{code} {count:,}" for code, count in _codes(report.files).items())
+    told = {f"{one.layout} (told by {one.told})" for one in report.files}
+    return (
+        f"none of the {rows:,} rows can be kept: {codes or 'there are none'}. Read as "
+        f"{', '.join(sorted(told))}; give --format, --map, --time-format or --time-unit if that is "
+        "wrong"
+    )
