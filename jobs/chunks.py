@@ -28,9 +28,7 @@ class Chunk(NamedTuple):
     strategies: tuple[str, ...]
 
 
-def cut(
-    plan: RunPlan, rows: int, done: Collection[str] = (), bound: float = CHUNK_BARS
-) -> list[Chunk]:
+def cut(plan: RunPlan, rows: int, done: Collection[str] = ()) -> list[Chunk]:
     """The chunks of a run over `rows` bars of all symbols, without the strategies `done`.
 
     A traced run is one chunk, as every chunk would have the same features; so is one within the
@@ -51,7 +49,7 @@ def cut(
     ends = list(itertools.accumulate(sum(costs[name] for name in one) for one in left))
     if not left:
         return []
-    share = ends[-1] / math.ceil(ends[-1] / bound)  # chunks of like size
+    share = ends[-1] / math.ceil(ends[-1] / CHUNK_BARS)  # chunks of like size
     chunks: dict[int, list[str]] = {}
     for begin, end, bundle in zip([0.0, *ends], ends, left, strict=False):
         chunks.setdefault(int((begin + end) / 2 / share), []).extend(bundle)

@@ -6,15 +6,21 @@ import sys
 import time
 import warnings
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import pyarrow as pa
 
 from jobs import sources
+from jobs.chunks import cut
 from jobs.frames import bar_tables
-from jobs.pipeline import run_local
+from jobs.pipeline import run_local, run_local_chunk
 from jobs.run_folder import RunFolder, as_frames, write_tables
+from jobs.sweep import ChunkRunner, Watch, keeping, left_over, run_chunks, shared_accounts
+from jobs.sweep_kept import digest_of
+from jobs.sweep_ranking import RankBy, RankedFamily, ranked_families
+from jobs.sweep_table import write_sweep
 from schemas.config import Config, config_as_dict, parse_config
 from schemas.config_values import time_text
 from schemas.resolve import plan_run
@@ -36,32 +42,55 @@ class RunRequest(NamedTuple):
     trace: bool
     runner: str
     parallelism: int
+    rank_by: RankBy = RankBy.NET_PNL
 
 
 class RunReport(NamedTuple):
-    """The folder of a finished run, its manifest and summary, and what a user must be told."""
+    """The folder of a finished run, its manifest and summary, and what a user must be told.
+
+    `families` ranks the combinations of grids and sets.
+    """
 
     folder: Path
     manifest: dict[str, Any]
     summary: list[dict[str, Any]]
     warnings: list[str]
+    families: Sequence[RankedFamily] = ()
 
 
-def execute(request: RunRequest, progress: Progress) -> RunReport:
+def _unwatched(done: int, total: int) -> None:
+    """Say nothing."""
+
+
+def execute(request: RunRequest, progress: Progress, sets_done: Progress = _unwatched) -> RunReport:
     """Runs a backtest. ConfigError and Refusal say what is wrong; nothing half-done is left.
 
-    `progress(done, total)` counts rows of bars.
+    `progress(done, total)` counts rows of bars. A large run of many sets is done in chunks:
+    rows then count once per set, `sets_done(done, total)` counts sets, the first time those that
+    an earlier run had done, and SweepStopped is raised where Ctrl-C leaves some done.
     """
     started = time.perf_counter()
     config = request.config
     plan = plan_run(config, trace=request.trace, only_strategies=request.only_strategies)
-    with RunFolder(request.out, plan.run_id, request.overwrite) as folder:
+    with RunFolder(request.out, plan.run_id, request.overwrite) as folder, ExitStack() as stack:
         files = sources.list_files(config.prices.files)
         tasks, inputs = sources.plan_tasks(files, [symbol.symbol for symbol in plan.symbols])
         total = sum(file.rows for file in inputs)
-        rows, counts, summary = _run(
-            request, plan, tasks, folder.staging, _counter(progress, total)
-        )
+        if len(cut(plan, total)) > 1:
+            shas = [file.sha256 for file in inputs]
+            versions = {**_versions(plan), "strategies": None}  # the plan has them
+            digest = digest_of(plan, config_as_dict(config), shas, code_version(), versions)
+            kept = stack.enter_context(keeping(request.out, plan, digest, request.rank_by))
+            watch = Watch(progress, sets_done)
+            run = _chunk_runner(request)
+            rows, counts, summary = run_chunks(plan, tasks, total, kept, folder.staging, run, watch)
+        else:
+            rows, counts, summary = _run(
+                request, plan, tasks, folder.staging, _counter(progress, total)
+            )
+        families = ranked_families(plan, summary, request.rank_by, shared_accounts(plan))
+        if families:
+            write_sweep(folder.staging, families)
         manifest = {
             "run_id": plan.run_id,
             "config": config_as_dict(config),
@@ -76,7 +105,8 @@ def execute(request: RunRequest, progress: Progress) -> RunReport:
             "timings": {"total_s": round(time.perf_counter() - started, 3)},
         }
         place = folder.finish(manifest)
-    return RunReport(place, manifest, summary, warnings_of(plan, manifest))
+    told = [*warnings_of(plan, manifest), *left_over(request.out, plan.run_id)]
+    return RunReport(place, manifest, summary, told, families)
 
 
 def _without_rows(plan: RunPlan, tasks: Sequence[sources.Task]) -> list[str]:
@@ -99,6 +129,15 @@ def _run(
         return run_flink(plan, tasks, staging, request.parallelism, report)
     assembled = run_local(plan, tasks, report)
     return write_tables(staging, assembled.tables), assembled.counts, assembled.summary
+
+
+def _chunk_runner(request: RunRequest) -> ChunkRunner:
+    """What runs a chunk, by the runner that was asked for."""
+    if request.runner != "flink":
+        return run_local_chunk
+    from jobs.bounded import run_flink_chunk
+
+    return functools.partial(run_flink_chunk, request.parallelism)
 
 
 def _counter(progress: Progress, total: int) -> Callable[[int], None]:

@@ -189,21 +189,50 @@ def write_tables(folder: Path, tables: Mapping[str, pa.Table]) -> dict[str, int]
 
 def write_table(path: Path, table: pa.Table) -> None:
     """A table as Parquet with plain column types; ids are random, so they are left uncompressed."""
+    pq.write_table(table, path, **_parquet_options(table.schema))
+
+
+class TableWriter:
+    """A table written piece by piece, a row group each, in a `with` block; `rows` so far."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.rows = 0
+        self._writer: pq.ParquetWriter | None = None
+
+    def write(self, piece: pa.Table) -> None:
+        """Add a piece. ConfigError where that fails."""
+        try:
+            if self._writer is None:
+                options = _parquet_options(piece.schema)
+                self._writer = pq.ParquetWriter(self.path, piece.schema, **options)
+            self._writer.write_table(piece)
+        except OSError as error:
+            raise unwritable(self.path, error) from error
+        self.rows += piece.num_rows
+
+    def __enter__(self) -> "TableWriter":
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        try:
+            if self._writer is not None:
+                self._writer.close()
+        except OSError as failed:
+            raise unwritable(self.path, failed) from failed
+
+
+def _parquet_options(schema: pa.Schema) -> dict[str, Any]:
     texts = {
         field.name
-        for field in table.schema
+        for field in schema
         if pa.types.is_string(field.type) or pa.types.is_dictionary(field.type)
     }
-    compression = {
-        name: "none" if name in INCOMPRESSIBLE else "zstd" for name in table.column_names
+    return {
+        "compression": {n: "none" if n in INCOMPRESSIBLE else "zstd" for n in schema.names},
+        "use_dictionary": sorted(texts - {*INCOMPRESSIBLE, "fill_id"}),
+        "store_schema": False,
     }
-    pq.write_table(
-        table,
-        path,
-        compression=compression,
-        use_dictionary=sorted(texts - {*INCOMPRESSIBLE, "fill_id"}),
-        store_schema=False,
-    )
 
 
 def as_frames(tables: Mapping[str, pa.Table]) -> dict[str, Any]:
