@@ -4,6 +4,9 @@ symbols (one task each: files → bars → features → signals, jobs/symbol_sta
   → keyed by fold group (an account, or an account's symbol: gate, paper broker and engine in the
     order of events, jobs/group_stage.py)
   → one writer (tables in order, jobs/assemble.py)
+
+A chunk of a large run is a job of its own: its fold groups write their matches to files, and the
+writer what is left (jobs/sweep_parts.py).
 """
 
 import os
@@ -17,6 +20,7 @@ from jobs.assemble import assemble
 from jobs.group_stage import GroupOut, plan_groups, run_group
 from jobs.run_folder import unwritable, write_tables
 from jobs.sources import Task, absolute
+from jobs.sweep_parts import Spilled, finish_chunk, run_span, spill
 from jobs.symbol_stage import DayCloses, SymbolOut, run_symbol
 from udfs.dense import Signals
 from udfs.plan import RunPlan
@@ -27,17 +31,21 @@ POLL_SECONDS = 0.2
 
 
 class Work(NamedTuple):
-    """One task of the job: a symbol's places, and all that the stages must know of the run."""
+    """One task of the job: a symbol's places, and all that the stages must know of the run.
+
+    `folder` is where files go: of tables, or of a chunk's parts.
+    """
 
     plan: RunPlan
     task: Task
-    staging: str
+    folder: str
+    is_chunk: bool
 
 
 class Part(NamedTuple):
     """What one symbol gives a fold group: its signals where they are the group's, its closes."""
 
-    plan: RunPlan
+    work: Work
     symbol: str
     signals: Signals | None
     closes: DayCloses
@@ -54,46 +62,57 @@ class Result(NamedTuple):
 def dense(blob: bytes) -> Iterator[tuple[str, bytes]]:
     """Stage 1: a symbol's signals for every fold group, and the rest for the writer."""
     work: Work = pickle.loads(blob)
-    out = run_symbol(work.plan, work.task, _progress_file(work.staging))
+    plan = work.plan
+    out = run_symbol(plan, work.task, _progress_file(work.folder))
     if out.closes is not None:
-        for group in plan_groups(work.plan):
+        for group in plan_groups(plan):
             signals = out.signals if out.symbol in group.symbols else None
-            yield group.name, _dump(Part(work.plan, out.symbol, signals, out.closes))
-    if not work.plan.trace:
+            yield group.name, _dump(Part(work, out.symbol, signals, out.closes))
+    if not plan.trace:
         out = out._replace(signals=Signals(*(column[:0] for column in out.signals)))
-    yield RUN, _dump((work.plan, work.staging, out))
+    yield RUN, _dump((work, out))
 
 
 def fold(key: str, blobs: list[bytes]) -> Iterator[tuple[str, bytes]]:
-    """Stage 2: a group's decisions, fills and matches."""
+    """Stage 2: a group's decisions, fills and matches; those of a chunk as files."""
     if key == RUN:
         for blob in blobs:
             yield RUN, blob
         return
     parts: list[Part] = [pickle.loads(blob) for blob in blobs]
-    plan = parts[0].plan
-    group = next(group for group in plan_groups(plan) if group.name == key)
+    work = parts[0].work
+    names = [group.name for group in plan_groups(work.plan)]
+    number = names.index(key)
     pieces = {part.symbol: part.signals for part in parts if part.signals is not None}
-    folded = run_group(plan, group, pieces, [part.closes for part in parts])
-    if folded is not None:
+    closes = [part.closes for part in parts]
+    folded = run_group(work.plan, plan_groups(work.plan)[number], pieces, closes)
+    if folded is not None and work.is_chunk:
+        yield RUN, _dump(spill(Path(work.folder), number, work.plan, folded, run_span(closes)))
+    elif folded is not None:
         yield RUN, _dump(folded)
 
 
 def write(key: str, blobs: list[bytes]) -> Iterator[tuple[str, bytes]]:
     """Stage 3: the tables in order, as files in the run's folder under construction."""
     groups: list[GroupOut] = []
+    spilled: list[Spilled] = []
     symbols: list[SymbolOut] = []
-    plan, staging = None, ""
+    work = None
     for blob in blobs:
         value = pickle.loads(blob)
         if isinstance(value, GroupOut):
             groups.append(value)
+        elif isinstance(value, Spilled):
+            spilled.append(value)
         else:
-            plan, staging, out = value
+            work, out = value
             symbols.append(out)
-    if plan is not None:
-        assembled = assemble(plan, symbols, groups)
-        rows = write_tables(Path(staging), assembled.tables)
+    if work is not None and work.is_chunk:
+        finish_chunk(Path(work.folder), work.plan, symbols, spilled)
+        yield key, b""
+    elif work is not None:
+        assembled = assemble(work.plan, symbols, groups)
+        rows = write_tables(Path(work.folder), assembled.tables)
         yield key, _dump(Result(rows, assembled.counts, assembled.summary))
 
 
@@ -161,18 +180,41 @@ def run_flink(
     report: Callable[[int], None],
 ) -> tuple[dict[str, int], dict[str, Any], list[dict[str, Any]]]:
     """Runs the job here or on the cluster of `flink run`; tables go to `staging`."""
+    result: Result = pickle.loads(_run_job(plan, tasks, staging, parallelism, report, False))
+    return result.rows, result.counts, result.summary
+
+
+def run_flink_chunk(
+    parallelism: int,
+    plan: RunPlan,
+    tasks: Sequence[Task],
+    folder: Path,
+    report: Callable[[int], None],
+) -> None:
+    """Runs a chunk, `plan` being its own, as a job; its parts go to `folder`."""
+    _run_job(plan, tasks, folder, parallelism, report, True)
+
+
+def _run_job(
+    plan: RunPlan,
+    tasks: Sequence[Task],
+    staging: Path,
+    parallelism: int,
+    report: Callable[[int], None],
+    is_chunk: bool,
+) -> bytes:
+    """What the writer gives."""
     from jobs.adapter import Stages, define
     from jobs.runtime import collect, environment
 
     folder = str(staging.resolve())
-    work = [_dump(Work(plan, absolute(task), folder)) for task in tasks]
+    work = [_dump(Work(plan, absolute(task), folder, is_chunk)) for task in tasks]
     stages = Stages(dense, fold, write)
     watch = _Watch(staging / PROGRESS, report)
     watch.start()
     try:
         stream = define(environment(parallelism), work, stages)
-        blobs = collect(stream, f"backtest {plan.run_id}")
+        (blob,) = collect(stream, f"backtest {plan.run_id}")
     finally:
         watch.stop()
-    result: Result = pickle.loads(bytes(blobs[0]))  # type: ignore[arg-type]
-    return result.rows, result.counts, result.summary
+    return bytes(blob)  # type: ignore[call-overload,no-any-return]
