@@ -116,7 +116,9 @@ def cells_layout(
     if choice.symbol is not None:
         columns = columns._replace(symbol=None)
     body = [row for row in cells[header_lines:] if len(row) == width]
-    is_text = check_times(source, _joined(body, columns.ts), times)
+    is_text = times.format is not None
+    if is_text or layout == CSV:  # those of venues are numbers, whatever a damaged file has there
+        is_text = check_times(source, _joined(body, columns.ts), times)
     shape = Shape(width, delimiter, columns.ts, columns.prices, columns.symbol, is_text)
     return Layout(layout, shape, header_lines, times, told)
 
