@@ -26,8 +26,11 @@ UDF_SOURCES := $(shell find udfs -name '*.py')
 EXAMPLE_CONFIG := conf/backtest.yaml
 # The last of the example's files to be written: where it is, all are.
 EXAMPLE_BARS := data/example/ECHOUSD.parquet
+REAL_CONFIG := conf/real.yaml
+REAL_BARS := data/real/EURUSD-2017-12.parquet
 
-.PHONY: golden help setup setup-test jars backtest test test-fast check bench lock clean clean-all
+.PHONY: golden help setup setup-test jars backtest backtest-real test test-fast check bench lock
+.PHONY: clean clean-all
 .PHONY: need-python need-java need-maven need-uv
 
 help:  ## print these targets
@@ -113,6 +116,23 @@ backtest: setup $(EXAMPLE_BARS)  ## run the example configuration on simulated b
 $(EXAMPLE_BARS): | setup
 	@$(BIN)/tradeflow data simulate --out $(@D)
 
+backtest-real: setup $(REAL_BARS)  ## run conf/real.yaml on a year of EUR/USD by the hour (first time: 170 kB from PyPI)
+	@$(BIN)/tradeflow backtest --config $(REAL_CONFIG) --overwrite
+
+# The package is never installed: its wheel is a zip, and the bars are a file in it. Gaps are the
+# weekends and Christmas, so the check is of bars of a market that closes.
+$(REAL_BARS): requirements-real.lock | setup
+	@echo "backtest-real: bars out of the wheel of gym-anytrading 2.0.0 (PyPI, MIT licence, 170 kB)"
+	@rm -rf .run/real
+	@$(BIN)/python -m pip download --quiet --disable-pip-version-check --no-input --no-deps \
+	  --only-binary :all: --require-hashes --dest .run/real -r requirements-real.lock
+	@$(BIN)/tradeflow data import .run/real/gym_anytrading-*.whl --out $(@D) \
+	  --member gym_anytrading/datasets/data/FOREX_EURUSD_1H_ASK.csv --format csv --symbol EURUSD \
+	  --timeframe 1h --map ts=Time --time-format '%d.%m.%Y %H:%M:%S.%f'
+	@$(BIN)/tradeflow data check '$(@D)/EURUSD-*.parquet' --timeframe 1h
+	@echo "backtest-real: the bars that are missing are those of weekends and of Christmas"
+	@touch $@
+
 # ---- checks ----------------------------------------------------------------------------------
 
 test: setup-test check  ## everything: style, types, tests without a JVM, then those with one
@@ -148,6 +168,7 @@ golden: setup-test  ## write the golden of the small run anew; read its differen
 lock: need-uv  ## resolve requirements*.in to the locks again
 	@$(COMPILE) requirements-build.in --output-file requirements-build.lock
 	@$(COMPILE) requirements.in --output-file requirements.lock
+	@$(COMPILE) --no-deps requirements-real.in --output-file requirements-real.lock
 	@$(COMPILE) requirements-notebook.in --constraints requirements.lock \
 	  $$(sed -nE 's/^([A-Za-z0-9._-]+)==.*/--no-emit-package \1/p' requirements.lock) \
 	  --output-file requirements-notebook.lock
