@@ -10,6 +10,8 @@ import typer
 from cli.backtest import EXAMPLES as BACKTEST_EXAMPLES
 from cli.backtest import backtest
 from cli.data import SIMULATE_EXAMPLES, simulate
+from cli.data_check import CHECK_EXAMPLES, check
+from cli.data_import import IMPORT_EXAMPLES, import_bars
 from cli.doctor import doctor
 from cli.engine import EXAMPLES as ENGINE_EXAMPLES
 from cli.engine import engine
@@ -71,6 +73,8 @@ app.command(rich_help_panel=LOOK_UP)(tables)
 app.command(rich_help_panel=SET_UP)(doctor)
 app.add_typer(data, name="data", rich_help_panel=SET_UP)
 data.command(epilog=SIMULATE_EXAMPLES)(simulate)
+data.command("import", epilog=IMPORT_EXAMPLES)(import_bars)
+data.command(epilog=CHECK_EXAMPLES)(check)
 
 
 @data.callback()
