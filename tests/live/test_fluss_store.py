@@ -1,0 +1,79 @@
+"""A store on this machine: written and read, killed and stopped, and whole at the next start."""
+
+import asyncio
+import subprocess
+from pathlib import Path
+
+import fluss
+import pyarrow as pa
+import pytest
+
+from jobs import fluss_run, fluss_store
+from udfs.errors import ConfigError
+
+TABLE = fluss.TablePath("test", "facts")
+COLUMNS = pa.schema([pa.field("id", pa.string(), nullable=False), pa.field("said", pa.string())])
+FIRST_ROW = {"table.merge-engine": "first_row"}
+POLL_MS = 1000
+
+
+async def _write(store: fluss_store.Store, rows: list[tuple[str, str]]) -> None:
+    """Make the table where it is not there, and write rows to it."""
+    connection = await fluss.FlussConnection.create(
+        fluss.Config({"bootstrap.servers": store.bootstrap})
+    )
+    admin = connection.get_admin()
+    await admin.create_database(TABLE.database_name, ignore_if_exists=True)
+    schema = fluss.Schema(COLUMNS, ["id"])
+    table = fluss.TableDescriptor(schema, bucket_keys=["id"], properties=FIRST_ROW)
+    await admin.create_table(TABLE, table, ignore_if_exists=True)
+    writer = (await connection.get_table(TABLE)).new_upsert().create_writer()
+    for row in rows:
+        writer.upsert(list(row))
+    await writer.flush()
+    await connection.close()
+
+
+async def _read(store: fluss_store.Store) -> list[tuple[object, ...]]:
+    """All rows of the table's log, up to its end as it is now."""
+    connection = await fluss.FlussConnection.create(
+        fluss.Config({"bootstrap.servers": store.bootstrap})
+    )
+    scanner = await (await connection.get_table(TABLE)).new_scan().create_log_scanner()
+    offsets = await connection.get_admin().list_offsets(TABLE, [0], fluss.OffsetSpec.latest())
+    scanner.subscribe(0, fluss.EARLIEST_OFFSET)
+    rows: list[tuple[object, ...]] = []
+    while len(rows) < offsets[0]:
+        rows += [tuple(record.row.values()) for record in await scanner.poll(POLL_MS)]
+    await connection.close()
+    return rows
+
+
+def _processes(folder: Path) -> str:
+    listed = subprocess.run(["ps", "-eo", "args"], capture_output=True, text=True, check=True)
+    return "\n".join(line for line in listed.stdout.splitlines() if str(folder) in line)
+
+
+def test_rows_outlive_a_kill_and_a_stop(tmp_path: Path) -> None:
+    store = fluss_store.configure(tmp_path, fluss_store.free_ports())
+    with fluss_run.running(store) as processes:
+        asyncio.run(_write(store, [("a", "first"), ("b", "first"), ("a", "second")]))
+        with pytest.raises(ConfigError, match="running already"), fluss_run.running(store):
+            pass
+        processes["tablet-0"].kill()  # not stopped: what it has acknowledged must be there again
+    assert not _processes(tmp_path)
+    with fluss_run.running(store):
+        asyncio.run(_write(store, [("a", "third"), ("c", "first")]))
+        assert asyncio.run(_read(store)) == [("a", "first"), ("b", "first"), ("c", "first")]
+    assert not _processes(tmp_path)
+
+
+def test_a_taken_port_is_named(tmp_path: Path) -> None:
+    ports = fluss_store.free_ports()
+    store = fluss_store.configure(tmp_path, ports._replace(coordinator=ports.zookeeper))
+    with (
+        pytest.raises(ConfigError, match=rf"port {ports.zookeeper} of coordinator"),
+        fluss_run.running(store),
+    ):
+        pass
+    assert not _processes(tmp_path)
