@@ -15,6 +15,8 @@ from cli.data_import import IMPORT_EXAMPLES, import_bars
 from cli.doctor import doctor
 from cli.engine import EXAMPLES as ENGINE_EXAMPLES
 from cli.engine import engine
+from cli.fetch import EXAMPLES as FETCH_EXAMPLES
+from cli.fetch import fetch
 from cli.help import NO_VALUE, examples
 from cli.strategies import strategies
 from cli.tables import tables
@@ -75,6 +77,7 @@ app.add_typer(data, name="data", rich_help_panel=SET_UP)
 data.command(epilog=SIMULATE_EXAMPLES)(simulate)
 data.command("import", epilog=IMPORT_EXAMPLES)(import_bars)
 data.command(epilog=CHECK_EXAMPLES)(check)
+data.command(epilog=FETCH_EXAMPLES)(fetch)
 
 
 @data.callback()
