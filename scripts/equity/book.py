@@ -1,6 +1,6 @@
 """What a caller asked for, read, checked and chosen."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any, NamedTuple
@@ -9,16 +9,16 @@ import numpy as np
 
 from schemas import config_values
 from scripts.equity import sources
-from scripts.equity.columns import Names
+from scripts.equity.capital import Capital, capital_of
+from scripts.equity.columns import Names, used
 from scripts.equity.levels import EquityLines, Opened, read_equity, read_opened
-from scripts.equity.matches import ALL, COLUMN_OF, Quotes, Trades, read_trades
+from scripts.equity.matches import ALL, COLUMN_OF, UNKNOWN, Quotes, Trades, read_trades
 from scripts.equity.sources import Source
 from udfs.bars import Ints
 from udfs.errors import ConfigError, nearest
 from udfs.money import finite_decimal
 
-DEFAULT_ZONE, DEFAULT_PERIODS, DEFAULT_CAPITAL = "Europe/Oslo", 365, Decimal(100_000)
-SHADOW_PREFIX = "paper:"
+DEFAULT_ZONE, DEFAULT_PERIODS = "Europe/Oslo", 365
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,38 +36,14 @@ class Ask:
     symbol: str | Sequence[str] | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Capital:
-    """Start capitals: one amount for whatever is looked at, or one per account."""
-
-    amount: Decimal | None
-    accounts: Mapping[str, Decimal]
-    origin: str  # given, manifest or default
-
-    def of(self, accounts: Iterable[str]) -> Decimal:
-        """The start capital of these accounts together."""
-        if self.amount is not None:
-            return self.amount
-        wanted = set(accounts)
-        if wanted <= {ALL}:
-            return sum(self.accounts.values(), Decimal(0))
-        missing = sorted(one for one in wanted if _base(one, self.accounts) not in self.accounts)
-        if missing:
-            raise ConfigError(
-                f"start_capital: nothing for account {missing[0]!r}; there is "
-                f"{', '.join(self.accounts) or 'none'}"
-            )
-        return sum((self.accounts[_base(one, self.accounts)] for one in wanted), Decimal(0))
-
-
 class Book(NamedTuple):
     """All that figures are made of; `notes` tell what had to be assumed.
 
     `equity` is None where figures can only be realized-only. `days` are the first and last ordinal
-    that equity_daily tells, None where there is no such table.
+    that equity_daily tells, None where there is no such table. `currency` is the one asked for.
     """
 
-    label: str
+    currency: str | None
     trades: Trades
     equity: EquityLines | None
     opened: Opened | None
@@ -103,10 +79,9 @@ def load(given: Any, ask: Ask) -> Book:
         notes.append("equity_daily knows no symbols, so the figures of some are realized-only")
         equity = None
     opened = None if source.snapshot is None else read_opened(source.snapshot, quotes, only, zone)
-    chosen = _choose(trades, equity, opened, ask, config)
     return Book(
-        source.label,
-        *chosen,
+        ask.currency if isinstance(ask.currency, str) else None,
+        *_choose(trades, equity, opened, ask, config, notes),
         capital_of(ask.start_capital, config),
         zone,
         _periods(report.get("periods", DEFAULT_PERIODS) if ask.periods is None else ask.periods),
@@ -144,7 +119,8 @@ def _periods(value: Any) -> float:
 
 
 def _currency(value: Any) -> str | Mapping[str, str] | None:
-    if value is None or isinstance(value, Mapping) or (isinstance(value, str) and value):
+    texts = list(value.values()) if isinstance(value, Mapping) else [value]
+    if value is None or all(isinstance(text, str) and text for text in texts):
         return value
     raise ConfigError(
         f"currency: {value!r}; expected a currency such as 'USD', or a mapping of symbol to quote"
@@ -156,43 +132,7 @@ def _only_currency(trades: Trades, quotes: Quotes) -> str | None:
     values = used(trades.names["currency"])
     if len(values) == 1:
         return values[0]
-    return quotes.given if isinstance(quotes.given, str) else None if values else ALL
-
-
-def used(names: Names) -> list[str]:
-    """The names that occur, sorted."""
-    return sorted(names.values[code] for code in np.unique(names.codes))
-
-
-def capital_of(given: Any, config: Mapping[str, Any]) -> Capital:
-    """The caller's, else the manifest's per account, else the configuration's default."""
-    if isinstance(given, Mapping):
-        amounts = {str(name): _amount(value) for name, value in given.items()}
-        return Capital(None, amounts, "given")
-    if given is not None:
-        return Capital(_amount(given), {}, "given")
-    accounts = config.get("accounts") or []
-    if accounts:
-        amounts = {
-            one["id"]: _amount(one.get("start_capital", DEFAULT_CAPITAL)) for one in accounts
-        }
-        return Capital(None, amounts, "manifest")
-    return Capital(DEFAULT_CAPITAL, {}, "default")
-
-
-def _amount(value: Any) -> Decimal:
-    try:
-        number = finite_decimal(value)
-    except ValueError:
-        number = Decimal(-1)
-    if number < 0:
-        raise ConfigError(f"start_capital: {value!r}; expected an amount of 0 or more")
-    return number
-
-
-def _base(account: str, known: Mapping[str, Decimal]) -> str:
-    """The account itself; of a shadow the account that it shadows."""
-    return account if account in known else account.removeprefix(SHADOW_PREFIX)
+    return quotes.given if isinstance(quotes.given, str) else None if values else UNKNOWN
 
 
 def _choose(
@@ -201,6 +141,7 @@ def _choose(
     opened: Opened | None,
     ask: Ask,
     config: Mapping[str, Any],
+    notes: list[str],
 ) -> tuple[Trades, EquityLines | None, Opened | None]:
     """The rows of the accounts, strategies, symbols and the currency that were asked for."""
     configured = {
@@ -209,32 +150,47 @@ def _choose(
         "symbol": list(config.get("symbols") or {}),
     }
     wanted = {word: _listed(getattr(ask, word)) for word in COLUMN_OF}
-    if isinstance(ask.currency, str):
-        wanted["currency"] = [ask.currency]
+    wanted["currency"] = [ask.currency] if isinstance(ask.currency, str) else None
     for word, values in wanted.items():
         if values is None:
             continue
-        tables = [one for one in (trades, equity, opened) if one is not None and word in one.names]
-        there = {name for one in tables for name in used(one.names[word])}
-        known = there | set(configured.get(word, []))
-        for value in values:
-            if not any(_is(name, value, word) for name in known) and known:
-                raise ConfigError(
-                    f"{word}: {value!r} is not there{nearest(value, known)}; there is "
-                    f"{', '.join(sorted(known))}"
-                )
+        tables = [one.names[word] for one in (trades, equity, opened) if one and word in one.names]
+        known = {name for names in tables for name in used(names)} | set(configured.get(word, []))
+        _check_known(word, values, known)
         trades = trades.chosen(_rows(trades.names[word], values, word))
         if equity is not None and word in equity.names:
-            equity = equity.chosen(_rows(equity.names[word], values, word))
+            equity = _chosen_or_none(equity, word, values, notes)
         if opened is not None:
-            opened = opened.chosen(_rows(opened.names[word], values, word))
+            opened = _chosen_or_none(opened, word, values, notes)
     return trades, equity, opened
+
+
+def _check_known(word: str, values: Sequence[str], known: set[str]) -> None:
+    if known == {ALL} and word in COLUMN_OF:
+        raise ConfigError(f"{word}: column {COLUMN_OF[word]!r} is missing, so none can be chosen")
+    for value in values:
+        if known and not any(_is(name, value, word) for name in known):
+            raise ConfigError(
+                f"{word}: {value!r} is not there{nearest(value, known)}; there is "
+                f"{', '.join(sorted(known))}"
+            )
+
+
+def _chosen_or_none(
+    table: EquityLines | Opened, word: str, values: Sequence[str], notes: list[str]
+) -> Any:
+    """The chosen rows of a table; None, and a note, where it does not tell which are meant."""
+    if used(table.names[word]) == [ALL]:
+        notes.append(f"{table.label}: column {COLUMN_OF[word]!r} is missing, so it is left out")
+        return None
+    return table.chosen(_rows(table.names[word], values, word))
 
 
 def _listed(value: str | Sequence[str] | None) -> list[str] | None:
     if value is None:
         return None
-    return [value] if isinstance(value, str) else [str(one) for one in value]
+    many = isinstance(value, Sequence | set | frozenset) and not isinstance(value, str)
+    return [str(one) for one in value] if many else [str(value)]
 
 
 def _is(name: str, wanted: str, word: str) -> bool:

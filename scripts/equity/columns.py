@@ -13,7 +13,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from jobs.values import BLANKS, is_text, value_text, whole_numbers
-from udfs.bars import Floats, Ints
+from udfs.bars import Bools, Floats, Ints
 from udfs.errors import ConfigError
 from udfs.money import finite_decimal
 
@@ -43,6 +43,16 @@ def amounts(columns: Mapping[str, pa.ChunkedArray], label: str) -> tuple[dict[st
         found = {name: _wide(column, f"{label}: {name}") for name, column in texts.items()}
     scale = NARROW.scale if all(c.type == NARROW for c in found.values()) else WIDE.scale
     return {name: _limbs(column) for name, column in found.items()}, scale
+
+
+def filled(column: pa.ChunkedArray) -> pa.ChunkedArray:
+    """The column with 0 where it has no value."""
+    if pa.types.is_null(column.type):
+        return pa.chunked_array([pa.array([0] * len(column), pa.int64())])
+    if pa.types.is_dictionary(column.type):
+        column = column.cast(column.type.value_type)
+    zero = pa.scalar("0") if is_text(column.type) else pa.scalar(0)
+    return pc.fill_null(column, zero.cast(column.type))
 
 
 def _numeric(column: pa.ChunkedArray, where: str) -> pa.ChunkedArray:
@@ -120,6 +130,11 @@ def whole(limbs: Ints) -> list[int]:
     return [sum(v << (SHIFTS * i) for i, v in enumerate(row)) for row in limbs.tolist()]
 
 
+def total(limbs: Ints, scale: int) -> Decimal:
+    """The exact sum of all rows."""
+    return exact(whole(limbs.sum(axis=0)[None])[0], scale)
+
+
 def exact(amount: int, scale: int) -> Decimal:
     """An amount as a Decimal without zeros behind its last digit: 1500 at scale 3 is 1.5."""
     digits, dropped = str(abs(amount)), 0
@@ -136,16 +151,16 @@ def nearest_float(amount: int, scale: int) -> float:
 
 def floats(limbs: Ints, scale: int) -> Floats:
     """Every row as a double, right to some units of its last bit."""
-    carried = _carried(limbs)
-    negative = carried[:, -1] < 0
-    magnitude = _carried(np.where(negative[:, None], -carried, carried))
+    rows = carried(limbs)
+    negative = rows[:, -1] < 0
+    magnitude = carried(np.where(negative[:, None], -rows, rows))
     total = np.zeros(len(limbs))
     for place in range(magnitude.shape[1] - 1, -1, -1):
         total = total * 2.0**SHIFTS + magnitude[:, place]
     return np.where(negative, -total, total) / 10.0**scale
 
 
-def _carried(limbs: Ints) -> Ints:
+def carried(limbs: Ints) -> Ints:
     """The same numbers with 32 bits in each place, so that the highest one shows the sign."""
     rows = limbs.copy()
     for place in range(rows.shape[1] - 1):
@@ -156,8 +171,15 @@ def _carried(limbs: Ints) -> Ints:
 
 
 def times(column: pa.ChunkedArray, where: str) -> Ints:
-    """UTC ms; ConfigError for the first that is none or lies outside of any market's life."""
+    """UTC ms: whole numbers, times (parts of a ms cut off) or text of either.
+
+    ConfigError for the first value that is none, or lies outside of any market's life.
+    """
+    if pa.types.is_timestamp(column.type):
+        column = pc.cast(column, pa.timestamp("ms", column.type.tz), safe=False)
     values, known = whole_numbers(column)
+    if not known.all() and is_text(column.type):
+        values, known = _moments(column.to_pylist())
     known &= (values >= FIRST_MS) & (values < LAST_MS)
     if not known.all():
         row = int(np.argmin(known))
@@ -166,6 +188,16 @@ def times(column: pa.ChunkedArray, where: str) -> Ints:
             "milliseconds since 1970, UTC"
         )
     return values
+
+
+def _moments(texts: list[str | None]) -> tuple[Ints, Bools]:
+    """ISO 8601 text as UTC ms, and where it was such; without an offset it is UTC."""
+    import pandas as pd
+
+    read = pd.to_datetime(pd.Series(texts), format="ISO8601", utc=True, errors="coerce")
+    known = read.notna().to_numpy()
+    values = read.dt.tz_localize(None).to_numpy().astype("datetime64[ms]").astype(np.int64)
+    return np.where(known, values, 0), known
 
 
 def names(column: pa.ChunkedArray) -> Names:
@@ -178,3 +210,8 @@ def names(column: pa.ChunkedArray) -> Names:
         return Names(np.empty(0, dtype=np.int64), [])
     codes = encoded.indices.to_numpy(zero_copy_only=False).astype(np.int64)
     return Names(codes, encoded.dictionary.to_pylist())
+
+
+def used(names: Names) -> list[str]:
+    """The names that occur, sorted."""
+    return sorted(names.values[code] for code in np.unique(names.codes))

@@ -8,7 +8,7 @@ import pandas as pd
 
 from scripts.equity.book import Book
 from scripts.equity.columns import exact
-from scripts.equity.parts import Part, curve, daily_sums, span, split, words_of
+from scripts.equity.parts import Part, accounts_of, curve, daily_sums, span, split, words_of
 from udfs.days import day_text
 from udfs.figures import daily_returns
 
@@ -31,7 +31,7 @@ def daily_frame(book: Book, by: str | Sequence[str] | None) -> pd.DataFrame:
             **_labels(part, [name for name, _ in shown]),
             "realized": _objects([exact(day.realized, scale) for day in sums]),
             "fees": _objects([exact(day.fees, scale) for day in sums]),
-            "net_pnl": _objects([exact(day.realized - day.fees, scale) for day in sums]),
+            "net_pnl": _objects([exact(day.net, scale) for day in sums]),
             "trades": [day.trades for day in sums],
         }
         pieces.append((number, days[0], columns))
@@ -68,13 +68,7 @@ def curve_frame(book: Book, by: str | Sequence[str] | None) -> pd.DataFrame:
 
 def start_capital(book: Book, part: Part) -> Any:
     """The start capital of the accounts of a part."""
-    tables = [one for one in (part.trades, part.equity, part.opened) if one is not None]
-    accounts = {
-        one.names["account"].values[code]
-        for one in tables
-        for code in np.unique(one.names["account"].codes)
-    }
-    return book.capital.of(accounts)
+    return book.capital.of(accounts_of(part), part.currency)
 
 
 def _together(spans: Sequence[tuple[int, int] | None]) -> tuple[int, int] | None:

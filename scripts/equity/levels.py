@@ -35,6 +35,11 @@ class EquityLines(NamedTuple):
     booked: Ints | None
 
     @property
+    def label(self) -> str:
+        """The table's name."""
+        return EQUITY
+
+    @property
     def days(self) -> tuple[int, int]:
         """The first and last day, as ordinals."""
         return self.first_day, self.first_day + self.equity.shape[1] - 1
@@ -59,6 +64,11 @@ class Opened(NamedTuple):
     unrealized: Ints
     scale: int
     day: int | None
+
+    @property
+    def label(self) -> str:
+        """The table's name."""
+        return SNAPSHOT
 
     def chosen(self, rows: Ints) -> "Opened":
         """These rows."""

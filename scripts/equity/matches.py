@@ -11,7 +11,7 @@ import pyarrow.compute as pc
 
 from jobs.values import doubles
 from scripts.equity import columns
-from scripts.equity.columns import Names
+from scripts.equity.columns import Names, used
 from scripts.equity.sources import require
 from udfs.bars import Floats, Ints
 from udfs.days import day_starts, local_day
@@ -19,6 +19,8 @@ from udfs.errors import ConfigError
 from udfs.money import finite_decimal
 
 ALL = "all"  # the one name of an account, strategy or symbol where a table has no such column
+UNKNOWN = "unknown"  # the currency where neither a column nor a symbol tells
+IN_SECONDS = 100_000_000_000  # March 1973 in ms; in seconds the year 5138
 COLUMN_OF = {"account": "account_id", "strategy": "strategy_id", "symbol": "symbol"}
 GROUPS = (*COLUMN_OF, "currency")
 LONGEST_DAYS = 73_000  # 200 years
@@ -37,9 +39,10 @@ class Trades(NamedTuple):
     """Matches in order of match_ts.
 
     `names` by the words of GROUPS. match_ts, open_ts UTC ms (open_ts None where there is no such
-    column), day ordinals of the local date of match_ts. realized and fees exact (scripts.equity
-    .columns) with `scale` decimals, net the doubles of realized - fees. `traded` is the bought and
-    sold notional of each, None where prices lack. `other_fees` are (row, currency, amount).
+    column), day ordinals of the local date of match_ts. realized, fees and net exact
+    (scripts/equity/columns.py) with `scale` decimals, `trips` the doubles of net. `traded` is the
+    bought and sold notional of each, None where prices lack. `other_fees` are
+    (row, currency, amount).
     """
 
     names: Rows
@@ -48,13 +51,14 @@ class Trades(NamedTuple):
     day: Ints
     realized: Ints
     fees: Ints
+    net: Ints
     scale: int
-    net: Floats
+    trips: Floats
     traded: Floats | None
     other_fees: list[tuple[int, str, Decimal]]
 
     def chosen(self, rows: Ints) -> "Trades":
-        """These rows, ascending."""
+        """These rows, in this order."""
         kept = {int(row): place for place, row in enumerate(rows)} if self.other_fees else {}
         return Trades(
             names=chosen_names(self.names, rows),
@@ -63,8 +67,9 @@ class Trades(NamedTuple):
             day=self.day[rows],
             realized=self.realized[rows],
             fees=self.fees[rows],
-            scale=self.scale,
             net=self.net[rows],
+            scale=self.scale,
+            trips=self.trips[rows],
             traded=None if self.traded is None else self.traded[rows],
             other_fees=[(kept[row], c, a) for row, c, a in self.other_fees if row in kept],
         )
@@ -80,6 +85,12 @@ class Quotes(NamedTuple):
 
     given: str | Mapping[str, str] | None
     configured: Mapping[str, str]
+
+    def is_guess(self, symbol: str) -> bool:
+        """Whether nothing tells the currency but last letters that no currency has."""
+        told = isinstance(self.given, str) or symbol in self.configured
+        told = told or (isinstance(self.given, Mapping) and symbol in self.given)
+        return not told and symbol[-3:] not in KNOWN_QUOTES
 
     def of(self, symbol: str) -> str:
         """The quote currency of a symbol."""
@@ -97,63 +108,74 @@ class Quotes(NamedTuple):
 def read_trades(table: pa.Table, label: str, zone: str, quotes: Quotes, notes: list[str]) -> Trades:
     """The table's matches in order of match_ts; ConfigError for a column or value that is wrong."""
     require(table, label, "match_ts")
-    result = require(table, label, "net_pnl", "realized_pnl")
+    require(table, label, "net_pnl", "realized_pnl")
     match_ts = columns.times(table["match_ts"], f"{label}: match_ts")
-    order = np.argsort(match_ts, kind="stable")
-    if np.any(order[1:] < order[:-1]):
-        table, match_ts = table.take(pa.array(order)), match_ts[order]
-    found = _amounts(table, label, result, notes)
-    scale = found.pop("scale")
-    realized, fees = found["realized_pnl"], found["fees"]
-    names = read_names(table, quotes)
-    _note_repeats(table, notes)
     open_ts = None
     if "open_ts" in table.column_names:
         open_ts = columns.times(table["open_ts"], f"{label}: open_ts")
-    return Trades(
+    realized, fees, net, scale = _amounts(table, label, notes)
+    _note_repeats(table, notes)
+    names = read_names(table, quotes)
+    if not {"currency", "quote"} & set(table.column_names):
+        guesses = [symbol for symbol in used(names["symbol"]) if quotes.is_guess(symbol)]
+        if guesses and "symbol" in table.column_names:
+            notes.append(
+                f"currency: {guesses[0][-3:]!r} is taken from the last letters of {guesses[0]!r}; "
+                f"currency='USD' or currency={{{guesses[0]!r}: 'USD'}} says otherwise"
+            )
+    if len(match_ts) and 0 < int(match_ts.max()) < IN_SECONDS:
+        notes.append("match_ts: all days are before 1973; expected milliseconds since 1970, UTC")
+    trades = Trades(
         names=names,
         match_ts=match_ts,
         open_ts=open_ts,
         day=local_days(match_ts, zone, f"{label}: match_ts"),
         realized=realized,
         fees=fees,
+        net=net,
         scale=scale,
-        net=columns.floats(realized - fees, scale),
+        trips=columns.floats(net, scale),
         traded=_traded(table, label),
         other_fees=_other_fees(table, label),
     )
+    if np.all(match_ts[1:] >= match_ts[:-1]):
+        return trades
+    return trades.chosen(np.argsort(match_ts, kind="stable"))
 
 
-def _amounts(table: pa.Table, label: str, result: str, notes: list[str]) -> dict[str, Any]:
-    """realized_pnl and fees, each from the other and net_pnl where it lacks; `scale` with them."""
+def _amounts(table: pa.Table, label: str, notes: list[str]) -> tuple[Ints, Ints, Ints, int]:
+    """realized_pnl, fees and net_pnl, one that lacks from the others, and their decimals."""
     present = [n for n in ("realized_pnl", "fees", "net_pnl") if n in table.column_names]
     given = {name: table[name] for name in present}
-    if "fees" in given and given["fees"].null_count and not pa.types.is_null(given["fees"].type):
+    if "fees" in given and given["fees"].null_count:
         notes.append(f"fees: {given['fees'].null_count} matches without a value count as 0")
-        zero = pa.scalar(0).cast(given["fees"].type)
-        given["fees"] = pc.fill_null(given["fees"], zero)
+        given["fees"] = columns.filled(given["fees"])
     found, scale = columns.amounts(given, label)
-    if "fees" not in found and len(found) == 2:
-        found["fees"] = found["realized_pnl"] - found["net_pnl"]
-    elif "fees" not in found:
-        notes.append("fees: no such column, so they count as 0")
-        found["fees"] = np.zeros_like(found[result])
-    if "realized_pnl" not in found:
-        found["realized_pnl"] = found["net_pnl"] + found["fees"]
-    elif "net_pnl" in found:
-        _check_net(found, scale, notes)
-    return {**found, "scale": scale}
+    realized, fees, net = (found.get(n) for n in ("realized_pnl", "fees", "net_pnl"))
+    if fees is None and (realized is None or net is None):
+        notes.append("fees: there is no such column, so they count as 0")
+        fees = np.zeros_like(found[present[0]])
+    if fees is None:
+        fees = realized - net
+    if realized is None:
+        realized = net + fees
+    if net is None:
+        net = realized - fees
+    if len(found) == 3:
+        _check_net(realized - fees - net, net, scale, notes)
+    return realized, fees, net, scale
 
 
-def _check_net(found: Mapping[str, Ints], scale: int, notes: list[str]) -> None:
+def _check_net(off: Ints, net: Ints, scale: int, notes: list[str]) -> None:
     """Says so where net_pnl is not realized_pnl - fees, by more than floats round."""
-    net = columns.floats(found["net_pnl"], scale)
-    off = columns.floats(found["realized_pnl"] - found["fees"] - found["net_pnl"], scale)
-    wrong = np.abs(off) > 1e-9 * np.maximum(np.abs(net), 1e-3)
+    if not columns.carried(off).any():
+        return
+    limit = 1e-9 * np.maximum(np.abs(columns.floats(net, scale)), 1e-3)
+    wrong = np.abs(columns.floats(off, scale)) > limit
     if wrong.any():
         notes.append(
             f"net_pnl: {int(wrong.sum())} matches have another than realized_pnl - fees (first in "
-            f"row {int(np.argmax(wrong)) + 1} by time); the figures take realized_pnl - fees"
+            f"row {int(np.argmax(wrong)) + 1}); the figures take net_pnl as it is"
         )
 
 
@@ -166,7 +188,7 @@ def read_names(table: pa.Table, quotes: Quotes) -> dict[str, Names]:
     }
     stated = next((name for name in ("currency", "quote") if name in table.column_names), None)
     if stated is not None:
-        names["currency"] = columns.names(table[stated])
+        names["currency"] = _overridden(columns.names(table[stated]), names["symbol"], quotes)
     elif "symbol" in table.column_names:
         symbols = names["symbol"]
         found = [quotes.of(symbol) for symbol in symbols.values]
@@ -174,8 +196,21 @@ def read_names(table: pa.Table, quotes: Quotes) -> dict[str, Names]:
         codes = np.array([values.index(one) for one in found], dtype=np.int64)
         names["currency"] = Names(codes[symbols.codes], values)
     else:
-        names["currency"] = _constant(quotes.given if isinstance(quotes.given, str) else ALL, rows)
+        one = quotes.given if isinstance(quotes.given, str) else UNKNOWN
+        names["currency"] = _constant(one, rows)
     return names
+
+
+def _overridden(stated: Names, symbols: Names, quotes: Quotes) -> Names:
+    """The currencies of a column, except of symbols whose quote the caller gave."""
+    if not isinstance(quotes.given, Mapping):
+        return stated
+    values = sorted({*stated.values, *quotes.given.values()})
+    codes = np.array([values.index(one) for one in stated.values], dtype=np.int64)[stated.codes]
+    for code, symbol in enumerate(symbols.values):
+        if symbol in quotes.given:
+            codes[symbols.codes == code] = values.index(quotes.given[symbol])
+    return Names(codes, values)
 
 
 def _constant(name: str, rows: int) -> Names:
@@ -200,9 +235,7 @@ def _traded(table: pa.Table, label: str) -> Floats | None:
     traded = (buy + sell) * np.abs(qty)
     if not np.isfinite(traded).all():
         row = int(np.argmin(np.isfinite(traded)))
-        raise ConfigError(
-            f"{label}: row {row + 1} by time has no number in one of {', '.join(wanted)}"
-        )
+        raise ConfigError(f"{label}: row {row + 1} has no number in one of {', '.join(wanted)}")
     return traded
 
 
@@ -233,7 +266,7 @@ def _pairs(value: Any, where: str, row: int) -> list[tuple[str, Decimal]]:
         return [(str(name), finite_decimal(amount)) for name, amount in pairs if amount is not None]
     except (ValueError, TypeError) as error:
         raise ConfigError(
-            f"{where}: row {row + 1} by time holds {value!r}; expected JSON such as "
+            f"{where}: row {row + 1} holds {value!r}; expected JSON such as "
             f'{{"BNB": "0.01"}}: {error}'
         ) from None
 

@@ -2,14 +2,14 @@
 
 from collections.abc import Mapping, Sequence
 from decimal import Decimal
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from scripts.equity.book import Book
-from scripts.equity.columns import Names, exact, group_sums, nearest_float, whole
-from scripts.equity.levels import LINE, EquityLines, Opened
-from scripts.equity.matches import GROUPS, Trades
+from scripts.equity.columns import Names, exact, group_sums, nearest_float, total, used, whole
+from scripts.equity.levels import EquityLines, Opened
+from scripts.equity.matches import ALL, GROUPS, Trades
 from udfs.bars import Floats, Ints
 from udfs.errors import ConfigError, nearest
 
@@ -64,22 +64,35 @@ def split(book: Book, words: Sequence[str]) -> list[Part]:
     """One part per combination of the words' names that occurs, and per currency, sorted."""
     keyed = [*words, *([] if "currency" in words else ["currency"])]
     trades = _rows_by_key(book.trades.names, keyed)
-    with_lines = book.equity is not None and set(keyed) <= set(LINE)
-    lines = _rows_by_key(book.equity.names, keyed) if book.equity and with_lines else {}
-    opened = _rows_by_key(book.opened.names, keyed) if book.opened else {}
+    equity = _groupable(book, book.equity, keyed)
+    lines = {} if equity is None else _rows_by_key(equity.names, keyed)
+    snapshot = _groupable(book, book.opened, keyed)
+    opened = {} if snapshot is None else _rows_by_key(snapshot.names, keyed)
     parts = []
     for key in sorted({*trades, *lines, *opened}):
-        equity = book.equity.chosen(lines[key]) if book.equity and key in lines else None
         parts.append(
             Part(
                 key[: len(words)],
                 key[keyed.index("currency")],
                 book.trades.chosen(trades.get(key, NO_ROWS)),
-                equity,
-                book.opened.chosen(opened.get(key, NO_ROWS)) if book.opened else None,
+                equity.chosen(lines[key]) if key in lines else None,
+                None if snapshot is None else snapshot.chosen(opened.get(key, NO_ROWS)),
             )
         )
     return parts
+
+
+def _groupable(book: Book, table: Any, words: Sequence[str]) -> Any:
+    """The table, unless it lacks a column that tells its groups; the matches then stand alone."""
+    if table is None:
+        return None
+    for word in words:
+        if word not in table.names:
+            return None
+        told, known = used(table.names[word]), used(book.trades.names[word])
+        if told == [ALL] and known not in ([], [ALL]):
+            return None
+    return table
 
 
 def _rows_by_key(names: Mapping[str, Names], words: Sequence[str]) -> dict[Key, Ints]:
@@ -97,6 +110,12 @@ def _rows_by_key(names: Mapping[str, Names], words: Sequence[str]) -> dict[Key, 
     return found
 
 
+def accounts_of(part: Part) -> list[str]:
+    """The accounts that occur in any table of a part, sorted."""
+    tables = [one for one in (part.trades, part.equity, part.opened) if one is not None]
+    return sorted({account for table in tables for account in used(table.names["account"])})
+
+
 def span(book: Book, part: Part) -> tuple[int, int] | None:
     """First and last ordinal of a part: what equity_daily tells, and the days of its matches."""
     days = list(book.days or ())
@@ -112,16 +131,17 @@ class Day(NamedTuple):
 
     realized: int
     fees: int
+    net: int
     trades: int
 
 
 def daily_sums(trades: Trades, first: int, count: int) -> list[Day]:
     """One per day of `count` days from the ordinal `first` on."""
     cells = trades.day - first
-    realized = group_sums(trades.realized, cells, count)
-    fees = group_sums(trades.fees, cells, count)
+    amounts = (trades.realized, trades.fees, trades.net)
+    sums = [group_sums(limbs, cells, count) for limbs in amounts]
     numbers = np.bincount(cells, minlength=count).tolist()
-    return [Day(*one) for one in zip(realized, fees, numbers, strict=True)]
+    return [Day(*one) for one in zip(*sums, numbers, strict=True)]
 
 
 def curve(book: Book, part: Part, days: tuple[int, int] | None = None) -> Curve | None:
@@ -138,7 +158,7 @@ def curve(book: Book, part: Part, days: tuple[int, int] | None = None) -> Curve 
     scale = part.trades.scale
     so_far, levels = 0, []
     for day in sums:
-        so_far += day.realized - day.fees
+        so_far += day.net
         levels.append(nearest_float(so_far, scale))
     opened = unrealized(part)
     if opened is not None:
@@ -149,9 +169,5 @@ def curve(book: Book, part: Part, days: tuple[int, int] | None = None) -> Curve 
 def unrealized(part: Part) -> Decimal | None:
     """The open result at the end; None where no table tells."""
     if part.equity is not None and part.equity.unrealized is not None:
-        total = part.equity.unrealized.sum(axis=0)[None]
-        return exact(whole(total)[0], part.equity.scale)
-    if part.opened is not None:
-        total = part.opened.unrealized.sum(axis=0)[None]
-        return exact(whole(total)[0], part.opened.scale)
-    return None
+        return total(part.equity.unrealized, part.equity.scale)
+    return None if part.opened is None else total(part.opened.unrealized, part.opened.scale)

@@ -1,5 +1,6 @@
 """The dict of figures of one part, and why those that are None are not defined."""
 
+import math
 from collections.abc import Sequence
 from decimal import Decimal
 from typing import Any
@@ -7,9 +8,19 @@ from typing import Any
 import numpy as np
 
 from scripts.equity.book import Book
-from scripts.equity.columns import exact, nearest_float, whole
+from scripts.equity.capital import SHADOW_PREFIX
+from scripts.equity.columns import total
 from scripts.equity.frames import start_capital
-from scripts.equity.parts import MARKED, Curve, Part, curve, split, unrealized, words_of
+from scripts.equity.parts import (
+    MARKED,
+    Curve,
+    Part,
+    accounts_of,
+    curve,
+    split,
+    unrealized,
+    words_of,
+)
 from scripts.equity.reasons import reasons
 from udfs import figures, figures_returns, figures_trades
 from udfs.bars import Floats
@@ -36,7 +47,7 @@ def summarise(book: Book) -> dict[str, Any]:
         ((currency, found),) = by_currency.items()
         return {**found, "by_currency": {currency: found}}
     if not by_currency:
-        nothing = Part((), None, book.trades, None, book.opened)
+        nothing = Part((), book.currency, book.trades, None, book.opened)
         return {**figures_of(book, nothing), "by_currency": {}}
     listed = ", ".join(by_currency)
     note = (
@@ -89,7 +100,7 @@ def figures_of(book: Book, part: Part) -> dict[str, Any]:
     line = curve(book, part)
     capital = start_capital(book, part)
     equity = np.empty(0) if line is None else line.equity
-    trips = part.trades.net
+    trips = part.trades.trips
     days = len(equity)
     found = {
         "basis": "realized-only" if line is None else line.basis,
@@ -111,18 +122,19 @@ def figures_of(book: Book, part: Part) -> dict[str, Any]:
         "other_fees": _other_fees(part),
         "start_capital_from": book.capital.origin,
     }
+    for key, value in found.items():
+        if isinstance(value, float) and not math.isfinite(value):
+            found[key] = None
     return {**found, "notes": _notes(book, part, line, found)}
 
 
 def _money(part: Part) -> dict[str, Any]:
     """Exact sums."""
     trades = part.trades
-    realized = whole(trades.realized.sum(axis=0)[None])[0]
-    fees = whole(trades.fees.sum(axis=0)[None])[0]
     return {
-        "gross_pnl": exact(realized, trades.scale),
-        "fees": exact(fees, trades.scale),
-        "net_pnl": exact(realized - fees, trades.scale),
+        "gross_pnl": total(trades.realized, trades.scale),
+        "fees": total(trades.fees, trades.scale),
+        "net_pnl": total(trades.net, trades.scale),
         "unrealized": unrealized(part),
     }
 
@@ -193,8 +205,7 @@ def _of_market(part: Part, capital: float, days: int, periods: float) -> dict[st
     opened, closed = trades.open_ts, trades.match_ts
     timed = opened is not None
     traded = None if trades.traded is None else float(np.sum(trades.traded))
-    fees = nearest_float(whole(trades.fees.sum(axis=0)[None])[0], trades.scale)
-    gross = nearest_float(whole(trades.realized.sum(axis=0)[None])[0], trades.scale)
+    fees, gross = (float(total(one, trades.scale)) for one in (trades.fees, trades.realized))
     known = traded is not None
     return {
         "average_holding_hours": figures_trades.average_holding_hours(opened, closed)
@@ -227,10 +238,17 @@ def _notes(book: Book, part: Part, line: Curve | None, found: dict[str, Any]) ->
     notes = list(book.notes)
     if found["basis"] != MARKED:
         notes.append("realized-only: equity moves when a round trip closes, by its net_pnl")
+    for given, kept in ((book.equity, part.equity), (book.opened, part.opened)):
+        if given is not None and kept is None and len(part.trades.day):
+            notes.append(f"{given.label} tells nothing of this part by itself")
     if line is not None and line.opened:
         notes.append(f"the open result of {line.opened} is added on the last day")
     if book.capital.origin == "default":
         notes.append(f"start_capital: none given, so {found['start_capital']:,.0f} is assumed")
+    accounts = accounts_of(part)
+    for shadow in (one for one in accounts if one.startswith(SHADOW_PREFIX)):
+        if (account := shadow.removeprefix(SHADOW_PREFIX)) in accounts:
+            notes.append(f"account {account!r} and its shadow {shadow!r} are both counted")
     if found["other_fees"]:
         told = ", ".join(f"{amount} {name}" for name, amount in found["other_fees"].items())
         notes.append(f"other_fees: {told} are in no other figure")
@@ -243,7 +261,7 @@ def _doubts(part: Part, line: Curve | None) -> list[str]:
     """Where matches and equity_daily do not seem to be of the same run."""
     if part.equity is None or line is None or part.equity.booked is None:
         return []
-    booked = exact(whole(part.equity.booked.sum(axis=0)[None])[0], part.equity.scale)
+    booked = total(part.equity.booked, part.equity.scale)
     net = _money(part)["net_pnl"]
     if abs(booked - net) <= Decimal("1e-9") * max(abs(net), Decimal(1)):
         return []

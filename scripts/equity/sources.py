@@ -42,7 +42,7 @@ class Source(NamedTuple):
 def find(source: Any) -> Source:
     """What `source` holds; ConfigError where that is nothing to work with."""
     if isinstance(source, str | Path):
-        return _from_path(Path(source))
+        return _from_path(Path(source).expanduser())
     if isinstance(source, Mapping):
         return _from_tables(source)
     return Source(MATCHES[0], table_of(source, MATCHES[0], MATCH_COLUMNS), None, None, None)
@@ -52,7 +52,7 @@ def read(given: Any, name: str, columns: Sequence[str]) -> pa.Table:
     """A table given as a path (also a run's folder that holds it) or as a frame."""
     if not isinstance(given, str | Path):
         return table_of(given, name, columns)
-    path = Path(given)
+    path = Path(given).expanduser()
     if path.is_dir():
         path = _inside(path, name) or path
     return _read_file(path, columns)
@@ -113,10 +113,12 @@ def _runs_in(folder: Path) -> list[Path]:
 
 def _read_file(path: Path, columns: Sequence[str]) -> pa.Table:
     if not path.is_dir() and is_csv(str(path)):
-        table = read_text_csv(str(path), columns)
-        return _named(table.select([name for name in columns if name in table.column_names]), table)
+        return _named(read_text_csv(str(path), columns), columns)
     try:
         data = pa.dataset.dataset(str(path), format="parquet", partitioning="hive")
+        if path.is_dir():
+            schema = _common_schema(data)
+            data = pa.dataset.dataset(str(path), schema, "parquet", partitioning="hive")
         names = data.schema.names
         check_twice(str(path), names, columns)
         table = data.to_table(columns=[name for name in columns if name in names])
@@ -128,9 +130,23 @@ def _read_file(path: Path, columns: Sequence[str]) -> pa.Table:
     return table.replace_schema_metadata({b"columns": "\n".join(names).encode()})
 
 
-def _named(table: pa.Table, whole: pa.Table) -> pa.Table:
-    """The table, knowing the names of all columns that there were."""
-    return table.replace_schema_metadata({b"columns": "\n".join(whole.column_names).encode()})
+def _common_schema(data: Any) -> pa.Schema:
+    """What all files of a folder fit: pandas gives each the precision that its own rows need."""
+    wide = []
+    for schema in [data.schema, *(part.physical_schema for part in data.get_fragments())]:
+        for place, field in enumerate(schema):
+            if pa.types.is_decimal(field.type):
+                fits = field.type.scale <= 18 and field.type.precision - field.type.scale <= 20
+                kind = pa.decimal128(38, 18) if fits else pa.decimal256(76, 38)
+                schema = schema.set(place, field.with_type(kind).with_nullable(True))
+        wide.append(schema.remove_metadata())
+    return pa.unify_schemas(wide, promote_options="permissive")
+
+
+def _named(table: pa.Table, columns: Sequence[str]) -> pa.Table:
+    """The wanted columns that there are, knowing the names of all, for messages."""
+    kept = table.select([name for name in columns if name in table.column_names])
+    return kept.replace_schema_metadata({b"columns": "\n".join(table.column_names).encode()})
 
 
 def table_of(frame: Any, name: str, columns: Sequence[str]) -> pa.Table:
@@ -141,7 +157,7 @@ def table_of(frame: Any, name: str, columns: Sequence[str]) -> pa.Table:
         frame = pa.Table.from_batches([frame])
     if isinstance(frame, pa.Table):
         check_twice(name, frame.column_names, columns)
-        return _named(frame.select([c for c in columns if c in frame.column_names]), frame)
+        return _named(frame, columns)
     if not hasattr(frame, "columns") or not hasattr(frame, "reset_index"):
         raise ConfigError(
             f"{name} is a {type(frame).__name__}; give a path, a pandas data frame or an Arrow "
