@@ -207,12 +207,12 @@ def command(
             show.show_groups(console, words, groups)
 
 
-def main() -> None:
-    """The entry point of the command."""
+def application() -> typer.Typer:
+    """The command with its options."""
     app = typer.Typer(add_completion=False, pretty_exceptions_enable=False, rich_markup_mode="rich")
     app.command(epilog=EXAMPLES)(command)
-    app(prog_name="equity_metrics")
+    return app
 
 
 if __name__ == "__main__":
-    main()
+    application()(prog_name="equity_metrics")
