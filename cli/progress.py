@@ -11,18 +11,18 @@ LINE_EVERY_S = 5.0
 
 
 @contextmanager
-def progress_of(shown: bool, starting: str) -> Iterator[Report]:
+def progress_of(shown: bool, starting: str, unit: str = "bars") -> Iterator[Report]:
     """A function to report rows to, for as long as the run lasts; `starting` names the first wait.
 
-    The function must be called from one thread.
+    `unit` says what is counted. The function must be called from one thread.
     """
     if not shown:
         yield _silent
     elif sys.stderr.isatty():
-        with _bar(starting) as report:
+        with _bar(starting, unit) as report:
             yield report
     else:
-        yield plain_lines(time.monotonic)
+        yield plain_lines(time.monotonic, unit)
 
 
 def _silent(done: int, total: int) -> None:
@@ -30,7 +30,7 @@ def _silent(done: int, total: int) -> None:
 
 
 @contextmanager
-def _bar(starting: str) -> Iterator[Report]:
+def _bar(starting: str, unit: str) -> Iterator[Report]:
     from rich.console import Console
     from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
@@ -46,13 +46,13 @@ def _bar(starting: str) -> Iterator[Report]:
 
         def report(done: int, total: int) -> None:
             doing = "running" if done < total else "finishing"
-            bars = f"{done:,} of {total:,} bars"
+            bars = f"{done:,} of {total:,} {unit}"
             bar.update(task, completed=done, total=total, description=doing, bars=bars)
 
         yield report
 
 
-def plain_lines(clock: Callable[[], float]) -> Report:
+def plain_lines(clock: Callable[[], float], unit: str = "bars") -> Report:
     """A report that prints a line when LINE_EVERY_S seconds have passed since the last one."""
     started = last = clock()
 
@@ -62,7 +62,7 @@ def plain_lines(clock: Callable[[], float]) -> Report:
         if now - last >= LINE_EVERY_S and total:
             last = now
             share = f"{100 * done // total} %"
-            text = f"{done:,} of {total:,} bars ({share}) after {now - started:.0f} s"
+            text = f"{done:,} of {total:,} {unit} ({share}) after {now - started:.0f} s"
             print(text, file=sys.stderr, flush=True)
 
     return report

@@ -23,7 +23,7 @@ from jobs.lookahead_compare import Tally
 from jobs.lookahead_cuts import Asked, Cuts, choose
 from jobs.lookahead_dense import Altered, bars_of, check_symbol, work_of
 from jobs.lookahead_explain import explained
-from jobs.lookahead_fold import Folded, MatchLeak, check_folds
+from jobs.lookahead_fold import Folded, MatchLeak, check_folds, fold_works
 from jobs.lookahead_leaks import Leak
 from jobs.lookahead_walk import Walk, walk_symbol
 from jobs.lookahead_whole import check_whole
@@ -33,7 +33,7 @@ from udfs.dense import OHLCV
 from udfs.errors import ConfigError
 from udfs.plan import RunPlan
 
-Progress = Callable[[int, int], None]  # bars computed, bars in all
+Progress = Callable[[int, int], None]  # bars and signals computed, and in all
 
 
 class Checked(NamedTuple):
@@ -86,14 +86,15 @@ def check_walks(plan: RunPlan, walks: Sequence[Walk], asked: Asked, meter: "_Met
     works = [work_of(walk, cuts) for walk in walks]
     bars = sum(len(walk.bars.ts) for walk in walks)
     wholes = [int(np.searchsorted(w.bars.ts, k)) for w in walks for k in cuts.whole]
+    folds = fold_works(plan, walks, np.unique(np.concatenate(cuts)))
     meter.total = bars + sum(map(bars_of, walks, works)) + sum(wholes) + bars * bool(wholes)
+    meter.total += sum(int(work.costs.sum()) for work in folds)
     tally = Tally()
     altered: list[Altered] = []
     for walk, work in zip(walks, works, strict=True):
         altered += check_symbol(walk, work, tally, meter.add)
     match_leaks = check_whole(plan, walks, cuts.whole, tally, meter.add)
-    times = np.unique(np.concatenate(cuts))
-    folded = check_folds(plan, walks, times, altered, lambda: meter.add(0))
+    folded = check_folds(plan, walks, folds, altered, meter.add)
     signalled = {int(one) for walk in walks for one in np.unique(walk.signals.strategy)}
     ids = [strategy.strategy_id for strategy in plan.strategies]
     return Checked(

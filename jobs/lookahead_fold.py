@@ -20,7 +20,7 @@ from udfs.money import plain_text
 from udfs.plan import RunPlan
 from udfs.wide import to_int
 
-Report = Callable[[], None]
+Report = Callable[[int], None]
 # What all folds together may cost, in signals: one costs FOLD_COST beside its signals, and in the
 # step form STEP_COST for each of these. Measured: a million takes some 1.2 s.
 BUDGET = 12_000_000
@@ -59,29 +59,55 @@ class _Whole(NamedTuple):
     outcome: Outcome
 
 
-def check_folds(
-    plan: RunPlan, walks: Sequence[Walk], cuts: Ints, altered: Sequence[Altered], report: Report
-) -> Folded:
-    """All groups at all cuts (times), as far as BUDGET goes; `report` is called for each fold."""
+class FoldWork(NamedTuple):
+    """A group and the cuts to fold it at, with what each costs, of all that are `different`."""
+
+    whole: _Whole
+    different: int
+    times: Ints
+    costs: Ints
+
+
+def fold_works(plan: RunPlan, walks: Sequence[Walk], cuts: Ints) -> list[FoldWork]:
+    """Every group's fold of the run, and the cuts (times) at which it is done again."""
     by_symbol = {walk.symbol: walk for walk in walks}
-    decisions = matches = different = folded = 0
-    leaks: list[MatchLeak] = []
+    signals = {walk.symbol: walk.signals for walk in walks}
+    works = []
     groups = plan_groups(plan)
     for group in groups:
-        given = _given(plan, group, by_symbol, {name: w.signals for name, w in by_symbol.items()})
+        given = _given(plan, group, by_symbol, signals)
         whole = _Whole(group, given, _fold(plan, given))
-        decisions += len(whole.outcome.code)
-        matches += len(whole.outcome.match_open)
         times = _different(whole, by_symbol, cuts)
-        taken = _affordable(whole, times, BUDGET // len(groups))
-        different, folded = different + len(times), folded + len(taken)
-        for ts in taken.tolist():
-            report()
-            leaks.extend(_cut_leaks(plan, whole, by_symbol, ts))
+        costs = _costs(whole, times)
+        taken = _affordable(costs, BUDGET // len(groups))
+        works.append(FoldWork(whole, len(times), times[taken], costs[taken]))
+    return works
+
+
+def check_folds(
+    plan: RunPlan,
+    walks: Sequence[Walk],
+    works: Sequence[FoldWork],
+    altered: Sequence[Altered],
+    report: Report,
+) -> Folded:
+    """All groups at all their cuts; `report` gets the cost of each fold."""
+    by_symbol = {walk.symbol: walk for walk in walks}
+    leaks: list[MatchLeak] = []
+    for work in works:
+        for ts, cost in zip(work.times.tolist(), work.costs.tolist(), strict=True):
+            report(cost)
+            leaks.extend(_cut_leaks(plan, work.whole, by_symbol, ts))
         for one in altered:
-            if one.symbol in group.symbols:
-                leaks.extend(_altered_leaks(plan, whole, by_symbol, one))
-    return Folded(decisions, matches, different, folded, leaks)
+            if one.symbol in work.whole.group.symbols:
+                leaks.extend(_altered_leaks(plan, work.whole, by_symbol, one))
+    return Folded(
+        decisions=sum(len(work.whole.outcome.code) for work in works),
+        matches=sum(len(work.whole.outcome.match_open) for work in works),
+        different=sum(work.different for work in works),
+        folded=sum(len(work.times) for work in works),
+        leaks=leaks,
+    )
 
 
 def _given(
@@ -127,16 +153,18 @@ def _different(whole: _Whole, walks: dict[str, Walk], cuts: Ints) -> Ints:
     return cuts[np.sort(first)]
 
 
-def _affordable(whole: _Whole, times: Ints, budget: int) -> Ints:
-    """All of the cuts, or as many as the budget allows, evenly spread."""
+def _costs(whole: _Whole, times: Ints) -> Ints:
+    """What the fold at each of the cuts costs, in signals."""
     signals = whole.given.signals
     weight = STEP_COST if (signals.size_hint != 1.0).any() else 1
-    left = np.searchsorted(signals.ts, times, side="right")
-    costs = np.cumsum(FOLD_COST + left * weight)
-    if not len(times) or costs[-1] <= budget:
-        return times
-    number = max(1, int(len(times) * budget / costs[-1]))
-    return times[np.linspace(0, len(times) - 1, number).astype(np.int64)]
+    return FOLD_COST + np.searchsorted(signals.ts, times, side="right") * weight
+
+
+def _affordable(costs: Ints, budget: int) -> Ints:
+    """The places of all cuts, or of as many as the budget allows, evenly spread."""
+    total = int(costs.sum())
+    number = len(costs) if total <= budget else max(1, len(costs) * budget // total)
+    return np.linspace(0, max(len(costs) - 1, 0), number).astype(np.int64)
 
 
 def _cut_leaks(plan: RunPlan, whole: _Whole, walks: dict[str, Walk], ts: int) -> list[MatchLeak]:

@@ -22,6 +22,14 @@ class Difference(NamedTuple):
     whole: float | None
     without: float | None
 
+    def as_dict(self) -> dict[str, str]:
+        """Values as text, in full."""
+        return {
+            "name": self.name,
+            "whole": value_text(self.whole),
+            "without": value_text(self.without),
+        }
+
 
 class Leak(NamedTuple):
     """A feature's value or a strategy's answer that is not the run's, the first of its name.
