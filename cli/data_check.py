@@ -109,7 +109,7 @@ def _timeframe(text: str | None) -> int | None:
 
 
 def _tree(one: "Checkup") -> dict[str, Any]:
-    from feeds.verdict import span
+    from feeds.times import length_text
 
     tree = _plain(one.quality)
     del tree["base_ms"]
@@ -122,7 +122,7 @@ def _tree(one: "Checkup") -> dict[str, Any]:
             {"level": reason.level.name.lower(), "text": reason.text}
             for reason in one.verdict.reasons
         ],
-        "timeframe": span(one.quality.base_ms),
+        "timeframe": length_text(one.quality.base_ms),
         **tree,
     }
 
@@ -163,7 +163,8 @@ def _table(found: "tuple[Checkup, ...]") -> "Table":
     from rich.markup import escape
     from rich.table import Table
 
-    from feeds.verdict import at, span
+    from feeds.times import length_text
+    from feeds.verdict import at
 
     table = Table(
         box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False, padding=(0, 1), collapse_padding=True
@@ -186,7 +187,7 @@ def _table(found: "tuple[Checkup, ...]") -> "Table":
             f"{quality.rows - quality.bars:,}",
             f"{gaps.count:,}",
             f"{100 * gaps.missing_share:.1f}",
-            span(gaps.longest_ms) if gaps.count else "",
+            length_text(gaps.longest_ms) if gaps.count else "",
             "" if quality.largest is None else f"{100 * quality.largest.change:+.1f}",
             f"{100 * quality.no_volume_share:.0f}",
             f"{quality.frozen_bars:,}",

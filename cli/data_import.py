@@ -123,7 +123,7 @@ def import_bars(
     in the folder, so importing twice changes nothing. Rows that are left out are counted by code
     and kept, with their values, in the folder's `rejects`.
     """
-    with told():
+    with told("interrupted: what is in the folder is whole; the same command again goes on"):
         from feeds.columns import parse_mapping
         from feeds.imports import Request, import_files
         from feeds.layouts import Choice
@@ -157,7 +157,7 @@ def _check(symbol: str | None, maps: Any) -> None:
 
 def as_tree(report: "ImportReport") -> dict[str, Any]:
     """The report as JSON has it."""
-    from feeds.imports import shown_length
+    from feeds.times import length_text
 
     files = [
         {
@@ -173,7 +173,7 @@ def as_tree(report: "ImportReport") -> dict[str, Any]:
     total["rejected"] = _codes(report.files)
     return {
         "out": str(report.out),
-        "timeframe": shown_length(report.base_ms),
+        "timeframe": length_text(report.base_ms),
         "files": files,
         "total": total,
         "written": [str(path) for path in report.written],
@@ -200,16 +200,16 @@ def _print(report: "ImportReport") -> None:
         console.print(f"{layout}: told by {by}", style="dim", markup=False)
     rejected = sum(total["rejected"].values())
     if total["out_of_order"]:
-        console.print(f"{total['out_of_order']:,} rows were out of order and are sorted")
+        console.print(f"rows out of order, now sorted: {total['out_of_order']:,}")
     if rejected:
         codes = ", ".join(f"{code} {rows:,}" for code, rows in total["rejected"].items())
-        console.print(f"{rejected:,} rows are left out: {codes}", style="yellow")
+        console.print(f"rows left out: {rejected:,} ({codes})", style="yellow")
         for one in [one for one in report.files if one.rejects][:ALL_SHOWN]:
             console.print(f"  {one.rejects}", markup=False, soft_wrap=True)
-    changed = f"files written: {len(report.written)}" if report.written else "nothing changed"
+    changed = f"files written: {len(report.written)}" if report.written else "no bars changed"
     console.print(
-        f"{report.out}: {total['rows']:,} rows read, {total['kept']:,} kept (new "
-        f"{total['new']:,}, unchanged {total['unchanged']:,}), {rejected:,} left out; {changed}",
+        f"{report.out}: rows read {total['rows']:,}, kept {total['kept']:,} (new "
+        f"{total['new']:,}, unchanged {total['unchanged']:,}), left out {rejected:,}; {changed}",
         markup=False,
         soft_wrap=True,
     )
@@ -255,10 +255,12 @@ def _shown(ts: int | None) -> str:
 
 def _nothing_kept(report: "ImportReport") -> str:
     rows = sum(one.rows for one in report.files)
+    if not rows:
+        return f"{report.files[0].source}: has a header and no rows; expected bars"
     codes = ", ".join(f"{code} {count:,}" for code, count in _codes(report.files).items())
     told = {f"{one.layout} (told by {one.told})" for one in report.files}
     return (
-        f"none of the {rows:,} rows can be kept: {codes or 'there are none'}. Read as "
+        f"none of the {rows:,} rows can be kept: {codes}. Read as "
         f"{', '.join(sorted(told))}; give --format, --map, --time-format or --time-unit if that is "
         "wrong"
     )

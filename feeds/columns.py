@@ -98,7 +98,8 @@ def find_columns(source: str, names: Sequence[str], mapping: Sequence[Mapping]) 
 def _advice(problems: Sequence[str]) -> str:
     several = [problem.split()[0] for problem in problems if " may be " in problem]
     if several:
-        return " ".join(f"--map {field}=..." for field in several)
+        joins = " (ts=Date+Time joins two columns)" if "ts" in several else ""
+        return " ".join(f"--map {field}=..." for field in several) + joins
     if len(problems) == 1 and problems[0].endswith("volume"):
         return "--map volume=none, or --map volume=..."
     return "--map ts=... --map open=..."

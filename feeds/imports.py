@@ -29,12 +29,12 @@ from feeds.store import (
     open_store,
     safe_name,
 )
-from feeds.times import bars_length
+from feeds.times import bars_length, length_text
 from jobs.sources import list_files
 from udfs.bar_checks import BAR_CODES, VALID, bar_codes
 from udfs.bars import Bars, Bools, Ints
 from udfs.errors import ConfigError
-from udfs.timeframes import DAY_MS, MINUTE_MS, timeframe_ms
+from udfs.timeframes import MINUTE_MS, timeframe_ms
 
 # The codes of a row, in the order of the checks; the numbers of the first are those of BAR_CODES.
 CODES = (*(code.value for code in BAR_CODES), "DUPLICATE", "CONFLICT", "MALFORMED")
@@ -149,7 +149,7 @@ def _length(files: Sequence[FileBars], given: str | None) -> int:
         if length is not None:
             found.setdefault(length, bars.source)
     if given is None and len(found) > 1:
-        shown = "; ".join(f"{source}: {shown_length(one)}" for one, source in found.items())
+        shown = "; ".join(f"{source}: {length_text(one)}" for one, source in found.items())
         raise ConfigError(
             f"the files hold bars of different lengths ({shown}); import each length into a "
             "folder of its own"
@@ -177,14 +177,6 @@ def _told_length(bars: FileBars) -> int | None:
         return timeframe_ms(bars.timeframe)
     except ValueError as error:
         raise ConfigError(f"{bars.source}: holds bars of {bars.timeframe}: {error}") from None
-
-
-def shown_length(length_ms: int) -> str:
-    """A length of bars as a timeframe."""
-    if length_ms == DAY_MS:
-        return "1d"
-    minutes = length_ms // MINUTE_MS
-    return f"{minutes}m" if minutes % 60 else f"{minutes // 60}h"
 
 
 def _check(bars: FileBars, digest: str, base_ms: int) -> Checked:

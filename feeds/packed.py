@@ -115,7 +115,9 @@ def _check_size(source: str, packed: int, size: int) -> None:
     if size > MOST_BYTES:
         raise _too_large(source, size, "unpack and split it first")
     if size > RATIO_FROM and size > packed * MOST_RATIO:
-        raise _too_large(source, size, f"and only {packed:,} packed, so it is hardly bars")
+        raise _too_large(
+            source, size, f"packed it has {packed:,} bytes, so it is hardly bars; look at it first"
+        )
 
 
 def _too_large(source: str, size: int, advice: str) -> ConfigError:

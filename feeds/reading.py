@@ -1,6 +1,7 @@
 """Files of any layout to bars as they were read, with what it takes to show a rejected row."""
 
 import json
+import re
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, NamedTuple
 
@@ -41,6 +42,8 @@ from udfs.bars import Bars, Bools, Ints
 from udfs.errors import ConfigError
 
 MAGIC = b"PAR1"
+JSON_START = re.compile(rb"\s*[\[{]")
+UTF_16 = (b"\xff\xfe", b"\xfe\xff")
 LONGEST_SYMBOL = 60  # bytes: as part of a file's name it may be three times as long
 NO_SYMBOL = -1
 Values = tuple[str | None, ...]  # symbol, ts, open, high, low, close, volume as they were
@@ -68,11 +71,13 @@ class FileBars(NamedTuple):
 
 def read_bars(content: Content, choice: Choice) -> FileBars:
     """The rows of a file, none left out. ConfigError where its layout can't be told."""
-    if not content.data.strip():
+    if not content.data or content.data.isspace():
         raise ConfigError(f"{content.source}: is empty; expected bars")
+    if content.data.startswith(UTF_16):
+        raise ConfigError(f"{content.source}: is UTF-16 text; save it as UTF-8")
     if content.data.startswith(MAGIC):
         return _parquet(content, choice)
-    if choice.format not in (CSV, PARQUET) and content.data.lstrip()[:1] in (b"[", b"{"):
+    if choice.format not in (CSV, PARQUET) and JSON_START.match(content.data):
         return _json(content, choice)
     data = plain_lines(content.data)
     lines = first_lines(data, SAMPLE)

@@ -28,7 +28,8 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from jobs.run_folder import unwritable, write_table
+from feeds.times import length_text
+from jobs.run_folder import unwritable
 from udfs.bars import Bars, Bools, Ints
 from udfs.errors import ConfigError
 from udfs.timeframes import MINUTE_MS
@@ -111,6 +112,8 @@ def open_store(out: Path) -> Iterator["Store"]:
         staging.mkdir()
         yield Store(out, staging)
     except OSError as error:
+        if out.is_file():
+            raise ConfigError(f"--out: {out} is a file; name a folder") from None
         raise unwritable(Path(error.filename or out), error) from error
     finally:
         shutil.rmtree(staging, ignore_errors=True)
@@ -146,14 +149,17 @@ class Store:
         Call it once for a symbol: it compares with the files in place. ConfigError where the
         folder has bars of another length.
         """
-        if self.length not in (None, base_ms):
+        if self.length is not None and self.length != base_ms:
             raise ConfigError(
-                f"{self.out}: has bars of {_minutes(self.length)}, the new ones are of "
-                f"{_minutes(base_ms)}; give another --out for each length of bars"
+                f"{self.out}: has bars of {length_text(self.length)}, the new ones are of "
+                f"{length_text(base_ms)}; give another --out for each length of bars"
             )
         name = safe_name(symbol)
-        order = np.argsort(bars.ts, kind="stable")
-        ordered = Bars._make(column[order] for column in bars)
+        if (np.diff(bars.ts) >= 0).all():
+            order, ordered = np.arange(len(bars.ts)), bars
+        else:
+            order = np.argsort(bars.ts, kind="stable")
+            ordered = Bars._make(column[order] for column in bars)
         months = ordered.ts.astype("datetime64[ms]").astype("datetime64[M]")
         cuts = np.flatnonzero(np.diff(months)) + 1
         fates = np.empty(len(order), dtype=np.int8)
@@ -182,7 +188,8 @@ class Store:
         """A table for a place below the folder, such as `rejects/a.parquet`."""
         path = self.staging / f"{len(self.filled)}.parquet"
         try:
-            write_table(path, table)
+            # With the schema of Arrow, as the table's own words go with it.
+            pq.write_table(table, path, compression="zstd", use_dictionary=_texts(table.schema))
         except OSError as error:
             raise unwritable(self.out / place, error) from error
         self.filled[place] = path
@@ -224,6 +231,10 @@ def settle(stored: Bars, bars: Bars) -> Fates:
     return fates
 
 
+def _texts(schema: pa.Schema) -> list[str]:
+    return [field.name for field in schema if pa.types.is_string(field.type)]
+
+
 def _merged(stored: Bars, new: Bars) -> Bars:
     joined = [np.concatenate(pair) for pair in zip(stored, new, strict=True)]
     order: Ints = np.argsort(joined[0], kind="stable")
@@ -244,10 +255,6 @@ def _folder_length(out: Path) -> int | None:
         if told is not None:
             return int(told)
     return None
-
-
-def _minutes(length_ms: int | None) -> str:
-    return f"{(length_ms or 0) // MINUTE_MS}m"
 
 
 def _stored(path: Path, symbol: str) -> Bars:

@@ -15,7 +15,7 @@ import pyarrow.compute as pc
 from jobs.values import BLANKS, is_text, whole_numbers
 from udfs.bars import Bools, Ints
 from udfs.errors import ConfigError, nearest
-from udfs.timeframes import MINUTE_MS
+from udfs.timeframes import DAY_MS, MINUTE_MS
 
 AUTO, EACH = "auto", "each"
 UNITS = ("s", "ms", "us", "ns")
@@ -211,3 +211,11 @@ def bars_length(ts: Ints) -> int | None:
         if DAY_MINUTES % length == 0 and np.mean(minutes % length == 0) >= MOST_SHARE:
             return length * MINUTE_MS
     return MINUTE_MS
+
+
+def length_text(length_ms: int) -> str:
+    """A length of time in the largest unit that it is whole of: 90m, 5h, 3d."""
+    minutes = length_ms // MINUTE_MS
+    if length_ms % DAY_MS == 0 and length_ms:
+        return f"{length_ms // DAY_MS}d"
+    return f"{minutes // 60}h" if minutes % 60 == 0 and minutes else f"{minutes}m"

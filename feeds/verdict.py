@@ -19,7 +19,7 @@ from feeds.quality import (
     Moves,
     Quality,
 )
-from udfs.timeframes import DAY_MS, MINUTE_MS
+from feeds.times import length_text
 
 ENOUGH_BARS = 3
 
@@ -53,7 +53,7 @@ def judge(quality: Quality, limits: Limits, shortest_ms: int) -> Verdict:
         reasons.append(
             Reason(
                 Level.BAD,
-                f"bars of {span(quality.base_ms)} among others of {span(shortest_ms)}: one run "
+                f"bars of {length_text(quality.base_ms)} among others of {length_text(shortest_ms)}: one run "
                 "reads bars of one length",
             )
         )
@@ -99,11 +99,11 @@ def _gaps(quality: Quality, limits: Limits) -> list[Reason]:
     gaps = quality.gaps
     reasons = []
     if gaps.over_limit:
-        longest = f"{span(gaps.longest_ms)} after {at(gaps.longest_at)}"
+        longest = f"{length_text(gaps.longest_ms)} after {at(gaps.longest_at)}"
         reasons.append(
             Reason(
                 Level.WARN,
-                f"gaps longer than {span(limits.gap_ms(quality.base_ms))}"
+                f"gaps longer than {length_text(limits.gap_ms(quality.base_ms))}"
                 f"{_several(gaps.over_limit)}: the longest {longest}",
             )
         )
@@ -146,16 +146,6 @@ def move_text(move: Move) -> str:
 def at(ts: int | None) -> str:
     """An open time, UTC."""
     return "" if ts is None else datetime.fromtimestamp(ts / 1000, UTC).strftime("%Y-%m-%d %H:%M")
-
-
-def span(length_ms: int) -> str:
-    """A length of time: 90m, 5h, 3d."""
-    minutes = length_ms // MINUTE_MS
-    if length_ms % DAY_MS == 0 and length_ms:
-        return f"{length_ms // DAY_MS}d"
-    if minutes % 60 == 0 and minutes:
-        return f"{minutes // 60}h"
-    return f"{minutes}m"
 
 
 def worst(verdicts: Sequence[Verdict]) -> Level:
