@@ -18,6 +18,7 @@ def members(spans: tuple[Span, ...]) -> set[int]:
     return {number for span in spans for number in range(span.start, span.end)}
 
 
+@settings(max_examples=50)
 @given(st.lists(SPANS, max_size=6), SPANS)
 def test_spans_are_sets(many: list[Span], one: Span) -> None:
     done: tuple[Span, ...] = ()
@@ -52,7 +53,7 @@ class Pages:
         return Answer(tuple(Row(ts, (1.0, 1.0, 1.0, 1.0, 0.0), "") for ts in taken), None)
 
 
-@settings(max_examples=60)
+@settings(max_examples=50)
 @given(
     minutes=st.lists(st.integers(0, 20_000), max_size=40, unique=True).map(sorted),
     start=st.integers(0, 20_000),
@@ -73,7 +74,7 @@ def test_any_pages_give_every_bar_once(
 ) -> None:
     pages = Pages(minutes, is_window, before, has_days)
     market = Market("A/B", "AB", "B", max(limit, 200), None, None)
-    patience = Patience(1, clock=lambda: 30_000 * 60)
+    patience = Patience(1, clock=lambda: 50_000 * 60)
     walk = Walk(pages, market, "1m", patience, print)  # type: ignore[arg-type]
     span = Span(start * MINUTE, (start + length) * MINUTE)
     taken = list(steps(walk, *span))
