@@ -28,6 +28,7 @@ matches brings none of them. The options are the same everywhere:
 A column that is missing and a value that is none raise udfs.errors.ConfigError with its place.
 """
 
+import io
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -215,4 +216,7 @@ def application() -> typer.Typer:
 
 
 if __name__ == "__main__":
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):  # names may hold what the terminal can't show
+            stream.reconfigure(errors="backslashreplace")
     application()(prog_name="equity_metrics")

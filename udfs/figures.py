@@ -98,12 +98,18 @@ def summary_row(given: FigureInput) -> dict[str, object]:
 
 
 def win_rate(net_pnl: Floats) -> float | None:
-    """The share of round trips with a net profit above 0; None without round trips."""
+    """The share of round trips with a net profit above 0; None without round trips.
+
+    quantstats.stats.win_rate takes days, and leaves those of 0 out.
+    """
     return float(np.mean(net_pnl > 0.0)) if len(net_pnl) else None
 
 
 def profit_factor(net_pnl: Floats) -> float | None:
-    """Sum of net profits / sum of net losses of round trips; None where nothing was lost."""
+    """Sum of net profits / sum of net losses of round trips; None where nothing was lost.
+
+    quantstats.stats.profit_factor takes days, and gives infinity or 0 without losses.
+    """
     won = float(np.sum(net_pnl[net_pnl > 0.0]))
     lost = -float(np.sum(net_pnl[net_pnl < 0.0]))
     return won / lost if lost > 0.0 else None
@@ -114,7 +120,8 @@ def max_drawdown(equity: Floats, start_capital: float) -> tuple[float | None, fl
 
     (amount >= 0 in the currency, share of the highest value so far); the deepest amount and the
     deepest share may fall on different days. (None, None) without days; the share is None where
-    the highest value so far is not above 0.
+    the highest value so far is not above 0. The share is that of quantstats.stats.max_drawdown and
+    empyrical.max_drawdown with the opposite sign.
     """
     if not len(equity):
         return None, None
@@ -142,7 +149,8 @@ def daily_returns(equity: Floats, start_capital: float) -> Floats | None:
 def sharpe(returns: Floats | None, periods: int) -> float | None:
     """mean / std (ddof 1) of daily returns x sqrt(periods); no risk-free rate.
 
-    None without returns, with fewer than two of them, or where they do not vary.
+    None without returns, with fewer than two of them, or where they do not vary. The same as
+    quantstats.stats.sharpe and empyrical.sharpe_ratio at equal periods (both default to 252).
     """
     if returns is None or len(returns) < 2 or np.all(returns == returns[0]):
         return None

@@ -59,7 +59,7 @@ def load(given: Any, ask: Ask) -> Book:
     source = _with_given(sources.find(given), ask)
     config = source.config or {}
     report = config.get("report") or {}
-    zone = _zone(ask.zone or report.get("zone") or DEFAULT_ZONE)
+    zone = _zone(str(ask.zone or report.get("zone") or DEFAULT_ZONE))
     notes: list[str] = []
     symbols = config.get("symbols") or {}
     configured = {name: (one or {}).get("quote") or name[-3:] for name, one in symbols.items()}

@@ -28,13 +28,21 @@ class Capital:
         if self.origin == "given" and currency in self.named:
             return self.named[currency]
         wanted = [self._base(account) for account in accounts if account != ALL]
-        missing = sorted(set(wanted) - self.named.keys())
-        if missing:
+        missing = self.missing(accounts)
+        if missing and self.origin == "given":
             raise ConfigError(
                 f"start_capital: nothing for account {missing[0]!r}; there is "
                 f"{', '.join(self.named) or 'none'}"
             )
-        return sum((self.named[one] for one in wanted or self.named), Decimal(0))
+        amounts = (self.named.get(one, DEFAULT_CAPITAL) for one in wanted or self.named)
+        return sum(amounts, Decimal(0))
+
+    def missing(self, accounts: Iterable[str]) -> list[str]:
+        """The accounts whose start capital is not known."""
+        if self.amount is not None:
+            return []
+        wanted = {self._base(account) for account in accounts if account != ALL}
+        return sorted(wanted - self.named.keys())
 
     def _base(self, account: str) -> str:
         """The account itself; of a shadow the account that it shadows."""

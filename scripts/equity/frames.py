@@ -1,5 +1,6 @@
 """The data frames of daily_pnl, equity_curve and summary_by."""
 
+import datetime
 from collections.abc import Sequence
 from typing import Any
 
@@ -9,10 +10,12 @@ import pandas as pd
 from scripts.equity.book import Book
 from scripts.equity.columns import exact
 from scripts.equity.parts import Part, accounts_of, curve, daily_sums, span, split, words_of
-from udfs.days import day_text
 from udfs.figures import daily_returns
 
 DAILY = ("realized", "fees", "net_pnl", "trades")
+EPOCH_DAY = datetime.date(1970, 1, 1).toordinal()
+# The ordinal of a group's first day, and its columns.
+Piece = tuple[int, dict[str, Any]]
 CURVE = ("equity", "daily_return", "drawdown", "drawdown_pct", "basis")
 
 
@@ -21,10 +24,8 @@ def daily_frame(book: Book, by: str | Sequence[str] | None) -> pd.DataFrame:
     shown = words_of(by)
     parts = split(book, [word for _, word in shown])
     days = _together([span(book, part) for part in parts])
-    pieces = []
-    for number, part in enumerate(parts):
-        if days is None:
-            break
+    pieces: list[Piece] = []
+    for part in parts if days else []:
         scale = part.trades.scale
         sums = daily_sums(part.trades, days[0], days[1] - days[0] + 1)
         columns = {
@@ -34,7 +35,7 @@ def daily_frame(book: Book, by: str | Sequence[str] | None) -> pd.DataFrame:
             "net_pnl": _objects([exact(day.net, scale) for day in sums]),
             "trades": [day.trades for day in sums],
         }
-        pieces.append((number, days[0], columns))
+        pieces.append((days[0], columns))
     return _frame(pieces, [name for name, _ in shown], DAILY)
 
 
@@ -43,11 +44,11 @@ def curve_frame(book: Book, by: str | Sequence[str] | None) -> pd.DataFrame:
     shown = words_of(by)
     parts = split(book, [word for _, word in shown])
     days = _together([span(book, part) for part in parts])
-    pieces = []
-    for number, part in enumerate(parts):
+    pieces: list[Piece] = []
+    for part in parts:
         line = curve(book, part, days)
         if line is None:
-            break
+            continue
         start = float(start_capital(book, part))
         balance = start + line.equity
         peak = np.maximum.accumulate(np.concatenate(([start], balance)))[1:]
@@ -62,7 +63,7 @@ def curve_frame(book: Book, by: str | Sequence[str] | None) -> pd.DataFrame:
             "drawdown_pct": share,
             "basis": line.basis,
         }
-        pieces.append((number, line.first_day, columns))
+        pieces.append((line.first_day, columns))
     return _frame(pieces, [name for name, _ in shown], CURVE)
 
 
@@ -87,18 +88,27 @@ def _objects(values: Sequence[Any]) -> np.ndarray:
     return column
 
 
-def _frame(
-    pieces: Sequence[tuple[int, int, dict[str, Any]]], shown: Sequence[str], figures: Sequence[str]
-) -> pd.DataFrame:
+def _frame(pieces: Sequence[Piece], shown: Sequence[str], figures: Sequence[str]) -> pd.DataFrame:
     """The pieces by day, then in their order; the index `day` holds midnights without a zone."""
     labels = [*shown, *([] if "currency" in shown else ["currency"])]
-    frames = []
-    for number, first, columns in pieces:
-        frame = pd.DataFrame(columns)
-        index = pd.date_range(day_text(first), periods=len(frame), freq="D", unit="ns")
-        frames.append(frame.set_index(index.rename("day")).assign(_number=number))
-    if not frames:
+    if not pieces:
         empty = pd.DataFrame({name: pd.Series(dtype=object) for name in [*labels, *figures]})
         return empty.set_index(pd.DatetimeIndex([], name="day"))
-    whole = pd.concat(frames).reset_index().sort_values(["day", "_number"], kind="stable")
-    return whole.set_index("day")[[*labels, *figures]]
+    lengths = [len(columns[figures[0]]) for _, columns in pieces]
+    days = np.concatenate(
+        [np.arange(first, first + n) for (first, _), n in zip(pieces, lengths, strict=True)]
+    )
+    order = np.argsort(days, kind="stable")
+    joined = {
+        name: np.concatenate(
+            [_column(columns[name], n) for (_, columns), n in zip(pieces, lengths, strict=True)]
+        )[order]
+        for name in [*labels, *figures]
+    }
+    midnights = (days[order] - EPOCH_DAY).astype("datetime64[D]").astype("datetime64[ns]")
+    return pd.DataFrame(joined, index=pd.DatetimeIndex(midnights, name="day"))
+
+
+def _column(values: Any, length: int) -> np.ndarray:
+    """An array, or one text for every row."""
+    return _objects([values] * length) if isinstance(values, str) else np.asarray(values)

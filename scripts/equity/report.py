@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from scripts.equity.book import Book
-from scripts.equity.capital import SHADOW_PREFIX
+from scripts.equity.capital import DEFAULT_CAPITAL, SHADOW_PREFIX
 from scripts.equity.columns import total
 from scripts.equity.frames import start_capital
 from scripts.equity.parts import (
@@ -246,6 +246,11 @@ def _notes(book: Book, part: Part, line: Curve | None, found: dict[str, Any]) ->
     if book.capital.origin == "default":
         notes.append(f"start_capital: none given, so {found['start_capital']:,.0f} is assumed")
     accounts = accounts_of(part)
+    if book.capital.origin == "manifest" and (missing := book.capital.missing(accounts)):
+        notes.append(
+            f"start_capital: {', '.join(missing)} are not in the run's configuration, so "
+            f"{DEFAULT_CAPITAL:,.0f} is assumed for each"
+        )
     for shadow in (one for one in accounts if one.startswith(SHADOW_PREFIX)):
         if (account := shadow.removeprefix(SHADOW_PREFIX)) in accounts:
             notes.append(f"account {account!r} and its shadow {shadow!r} are both counted")

@@ -86,8 +86,8 @@ def show(console: Console, label: str, found: Figures) -> None:
     columns = list(found["by_currency"].values()) or [found]
     span = f"{found['first_day']} to {found['last_day']}" if found["first_day"] else "no days"
     title = f"{label}: {span}, days of {found['zone']}, {found['periods']} a year"
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False, title_justify="left",
-                  title=Text(title, style="bold"))  # fmt: skip
+    console.print(Text(title, style="bold"))
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False)
     table.add_column("")
     for one in columns:
         name = f"{one['currency'] or ''}\n{one['basis']}"

@@ -1,6 +1,7 @@
 """Where matches come from: a run's folder, Parquet or CSV, a data frame, the tables of a run."""
 
 import json
+import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -41,7 +42,7 @@ class Source(NamedTuple):
 
 def find(source: Any) -> Source:
     """What `source` holds; ConfigError where that is nothing to work with."""
-    if isinstance(source, str | Path):
+    if isinstance(source, str | os.PathLike):
         return _from_path(Path(source).expanduser())
     if isinstance(source, Mapping):
         return _from_tables(source)
@@ -50,9 +51,11 @@ def find(source: Any) -> Source:
 
 def read(given: Any, name: str, columns: Sequence[str]) -> pa.Table:
     """A table given as a path (also a run's folder that holds it) or as a frame."""
-    if not isinstance(given, str | Path):
+    if not isinstance(given, str | os.PathLike):
         return table_of(given, name, columns)
     path = Path(given).expanduser()
+    if not path.exists():
+        raise ConfigError(f"{name}: {path}: no such file or folder")
     if path.is_dir():
         path = _inside(path, name) or path
     return _read_file(path, columns)

@@ -12,6 +12,7 @@ import pyarrow as pa
 import pytest
 
 from jobs.run import run_frames
+from scripts.equity.capital import capital_of
 from scripts.equity.report import MONEY_AND_RATIOS
 from scripts.equity_metrics import daily_pnl, equity_curve, summary, summary_by
 from tests.runs import config, run, write_bars
@@ -409,6 +410,8 @@ def test_capital_by_account_or_currency():
     assert both["start_capital"].tolist() == [10, 20]
     per = summary(frame, start_capital={"EUR": 7, "USD": 9})["by_currency"]
     assert {name: one["start_capital"] for name, one in per.items()} == {"EUR": 7, "USD": 9}
+    mapping = capital_of(None, {"accounts": [{"id": "main", "start_capital": "5"}]})
+    assert mapping.of(["main", "paper:main", "new"], "USD") == 100_010
     assert "100,000 is assumed" in " ".join(summary(THREE)["notes"])
 
 
@@ -441,6 +444,7 @@ def test_capital_by_account_or_currency():
         (THREE, {"equity_daily": EQUITY.assign(day="x")}, "day 'x' is no date"),
         (THREE, {"equity_daily": pd.concat([EQUITY, EQUITY])}, "a day is there twice"),
         (THREE, {"equity_daily": EQUITY[["day"]]}, "'equity' is missing"),
+        (THREE, {"unrealized": "nowhere"}, "unrealized_snapshot: nowhere: no such file"),
         (THREE, {"unrealized": THREE}, "'unrealized' or 'unrealized_pnl' is missing"),
     ],
 )  # fmt: skip

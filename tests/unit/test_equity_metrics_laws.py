@@ -12,6 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from scripts.equity import columns
+from scripts.equity.matches import local_days
 from scripts.equity_metrics import daily_pnl, equity_curve, summary, summary_by
 from udfs import figures_trades
 
@@ -50,7 +51,7 @@ def sums(frame):
         }
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=25, deadline=None)
 @given(ROWS, st.lists(st.sampled_from(GROUPS), unique=True))
 def test_daily_sums_are_the_matches_sums_by_any_grouping(rows, by):
     frame = frame_of(rows)
@@ -66,23 +67,15 @@ def test_daily_sums_are_the_matches_sums_by_any_grouping(rows, by):
         assert set(groups.size()) == {(daily.index.max() - daily.index.min()).days + 1}
 
 
-@settings(max_examples=25, deadline=None)
-@given(ROWS)
-def test_days_are_oslos(rows):
-    daily = daily_pnl(frame_of(rows), by="symbol")
-    expected = {}
-    for (_, _, symbol), ts, realized, fees in rows:
-        day = datetime.datetime.fromtimestamp(ts / 1000, OSLO).strftime("%Y-%m-%d")
-        expected[day, symbol] = expected.get((day, symbol), Decimal(0)) + realized - fees
-    found = {
-        (str(day.date()), row["symbol"]): row["net_pnl"]
-        for day, row in daily.iterrows()
-        if row["trades"]
-    }
-    assert found == expected
+@settings(max_examples=40, deadline=None)
+@given(st.lists(TIMES, max_size=20))
+def test_days_are_oslos(moments):
+    ts = np.array(moments, dtype=np.int64)
+    expected = [datetime.datetime.fromtimestamp(one / 1000, OSLO).toordinal() for one in moments]
+    assert local_days(ts, "Europe/Oslo", "ts").tolist() == expected
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=15, deadline=None)
 @given(ROWS, AMOUNTS, st.integers(1, 10**6))
 def test_the_last_day_is_start_capital_and_everything_earned(rows, opened, capital):
     frame = frame_of(rows)
@@ -97,7 +90,7 @@ def test_the_last_day_is_start_capital_and_everything_earned(rows, opened, capit
         assert found["end_equity"] == curve["equity"].iloc[-1]
 
 
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=10, deadline=None)
 @given(ROWS)
 def test_a_part_is_what_its_rows_alone_would_be(rows):
     frame = frame_of(rows)
@@ -119,7 +112,7 @@ DECIMALS = st.one_of(
 )
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=40, deadline=None)
 @given(st.lists(st.tuples(DECIMALS, st.integers(0, 3)), max_size=20))
 def test_group_sums_are_exact(rows):
     amounts = pa.chunked_array([pa.array([f"{amount:f}" for amount, _ in rows], pa.string())])
@@ -133,7 +126,7 @@ def test_group_sums_are_exact(rows):
     assert doubles == pytest.approx([float(amount) for amount, _ in rows], rel=1e-14, abs=0.0)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=40, deadline=None)
 @given(st.lists(st.tuples(st.integers(0, 60), st.integers(0, 20)), min_size=1, max_size=12))
 def test_exposure_is_the_share_of_moments_with_a_trip_open(spans):
     opened = np.array([start for start, _ in spans], dtype=np.int64)
@@ -144,7 +137,7 @@ def test_exposure_is_the_share_of_moments_with_a_trip_open(spans):
     assert figures_trades.exposure(opened, closed) == pytest.approx(expected)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=40, deadline=None)
 @given(st.lists(st.sampled_from([-1.0, 0.0, 1.0]), max_size=15))
 def test_the_longest_losing_streak(trips):
     longest = max(len(run) for run in "".join("l" if t < 0 else " " for t in trips).split(" "))
