@@ -41,6 +41,7 @@ class Cluster(NamedTuple):
             "FLINK_CONF_DIR": str(self.folder / "conf"),
             "FLINK_LIB_DIR": str(jvm.library_folder()),
             "JAVA_HOME": str(jvm.find_java().parents[1]),
+            **jvm.ALLOCATION,
         }
 
     def run(
