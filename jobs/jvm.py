@@ -60,7 +60,7 @@ OPENED = [
 # A run lasts seconds: the quick compiler and the collector without threads of its own start and
 # run it faster. Blobs live until the end of the input, so a small nursery saves copying them.
 TUNING = ("-XX:TieredStopAtLevel=1", "-XX:+UseSerialGC", "-Xmn128m", "-XX:-UsePerfData")
-# Threads of a JVM that runs Python get a heap of malloc's each, up to eight per core, which keep what
+# Threads of a JVM that runs Python get a heap of malloc each, up to eight per core, which keep what
 # they had at their fullest. Measured with a sweep of 240 sets: 2.1 GB, with two heaps 1.2 GB.
 ALLOCATION = {"MALLOC_ARENA_MAX": "2"}
 ANSWER = "gateway"  # the file in which the JVM tells its port
