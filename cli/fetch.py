@@ -147,14 +147,9 @@ def _notes(request: "FetchRequest", fetched: "list[Fetched]") -> list[str]:
     lines = []
     for one in fetched:
         name = one.wanted.symbol
-        for code, count in one.rejected:
-            lines.append(f"{name}: {count:,} rejected, {code}: {one.rejects}")
-        if one.repeated:
-            lines.append(f"{name}: {one.repeated:,} came twice; the first of them is kept")
-        if one.conflicting:
-            lines.append(
-                f"{name}: {one.conflicting:,} differ from bars that were there; those stay"
-            )
+        codes = ", ".join(f"{code} {count:,}" for code, count in one.rejected)
+        if codes:
+            lines.append(f"{name}: rejected: {codes}: {one.rejects}")
         if one.gaps.stretches:
             lines.append(
                 f"{name}: the longest gap is {one.gaps.longest_bars:,} bars from "

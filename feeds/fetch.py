@@ -18,17 +18,20 @@ from feeds.fetch_patience import Patience, ask
 from feeds.fetch_record import Record, Records, Source, Span, missing, opened, with_bars
 from feeds.fetch_venue import Market, Venue, check_exchange
 from feeds.fetch_walk import Reject, Step, Tell, Walk, newest_end, steps
-from feeds.store import KEPT, NEW, month_files, open_store, safe_name
+from feeds.store import CONFLICT, DUPLICATE, NEW, month_files, open_store, safe_name
+from jobs.values import value_text
 from schemas.config_values import time_text
+from udfs.bar_checks import BAR_CODES
 from udfs.bars import Bars, Ints
 from udfs.errors import ConfigError, Refusal
-from udfs.rows import BarCode
 from udfs.timeframes import timeframe_ms
 
 FLUSH_ROWS = 10_000  # a kill loses at most so many bars; a write takes some 30 ms
 TRIES_AT_FIRST = 4  # nothing is lost yet, and most likely there is no network
 REJECTS = "rejects"
-REJECT_COLUMNS = ("symbol", "ts", *Bars._fields[1:], "code", "detail")
+REJECT_COLUMNS = ("source", "code", "symbol", *Bars._fields, "text")
+CODES = (*(code.value for code in BAR_CODES), "DUPLICATE", "CONFLICT")  # in order of the checks
+REJECTED_AS = {DUPLICATE: "DUPLICATE", CONFLICT: "CONFLICT"}
 DEFAULT_PATIENCE = Patience()
 
 Report = Callable[[int, int], None]  # bars done, bars in all
@@ -69,16 +72,14 @@ class Gaps(NamedTuple):
 class Fetched(NamedTuple):
     """What a fetch did for a symbol. `stored` and what follows are of the whole span asked for.
 
-    `received` rows are new, known with the same values, conflicting (the stored row stays),
-    repeated on a page, or rejected.
+    `received` rows are new, the same as what was there, or rejected: for a check that fails, as a
+    repetition (DUPLICATE), or as other values than those of the bar that is there (CONFLICT).
     """
 
     wanted: Wanted
     market: Market | None  # None where nothing had to be asked for
     received: int
     new: int
-    conflicting: int
-    repeated: int
     rejected: tuple[tuple[str, int], ...]
     rejects: Path | None
     stored: int
@@ -203,15 +204,14 @@ class _Keeper:
         self.record = plan.record
         self.rejects_place = f"{REJECTS}/{safe_name(self.name)}.fetch.parquet"
         self.waiting: list[Step] = []
-        self.counts: Counter[str] = Counter()
+        self.received = 0
+        self.new = 0
         self.rejected: Counter[str] = Counter()
 
     def add(self, step: Step, span: Span) -> None:
         """Take a step over a span; written when there are many."""
         self.waiting.append(step)
-        self.counts.update(received=step.received, repeated=step.repeated)
-        self.rejected.update(reject.code for reject in step.rejects)
-        if sum(len(one.bars.ts) for one in self.waiting) >= FLUSH_ROWS:
+        if sum(len(one.rows) for one in self.waiting) >= FLUSH_ROWS:
             self.flush(span)
 
     def flush(self, span: Span) -> None:
@@ -222,15 +222,23 @@ class _Keeper:
         pages = [step.bars for step in taken]
         bars = Bars._make(np.concatenate(parts) for parts in zip(*pages, strict=True))
         rejects = [reject for step in taken for reject in step.rejects]
+        self.received += len(bars.ts) + len(rejects)
         if len(bars.ts) or rejects:
             with open_store(self.records.out) as store:
-                fates = store.add(self.name, bars, self.base_ms)
+                fates = store.add(self.name, bars, self.base_ms).tolist()
+                rows = [row for step in taken for row in step.rows]
+                rejects += [
+                    Reject(REJECTED_AS[fate], row)
+                    for fate, row in zip(fates, rows, strict=True)
+                    if fate in REJECTED_AS
+                ]
                 if rejects:
                     store.put(self.rejects_place, self._reject_table(rejects))
                 store.finish()
-            self.counts["new"] += int((fates == NEW).sum())
-            self.counts["conflicting"] += int((~np.isin(fates, KEPT)).sum())
-        self.record = with_bars(self.record, bars.ts, Span(span.start, taken[-1].done))
+            self.new += fates.count(NEW)
+            self.rejected.update(reject.code for reject in rejects)
+        times = np.unique(bars.ts)
+        self.record = with_bars(self.record, times, Span(span.start, taken[-1].done))
         self.records.write(self.name, self.record)
 
     def _reject_table(self, rejects: Sequence[Reject]) -> pa.Table:
@@ -238,15 +246,18 @@ class _Keeper:
         path = self.records.out / self.rejects_place
         before = _read(path, list(REJECT_COLUMNS)).to_pylist() if path.exists() else []
         old = [tuple(row[name] for name in REJECT_COLUMNS) for row in before]
-        rows = list(dict.fromkeys([*old, *(_reject_row(self.name, one) for one in rejects)]))
+        source = str(self.record.source)
+        new = [_reject_row(source, self.name, reject) for reject in rejects]
+        rows = list(dict.fromkeys([*old, *new]))
         fields = [(name, pa.string()) for name in REJECT_COLUMNS]
         columns = zip(*rows, strict=True)
         return pa.table([pa.array(one, pa.string()) for one in columns], schema=pa.schema(fields))
 
 
-def _reject_row(name: str, reject: Reject) -> tuple[str | None, ...]:
-    values = [None if value is None else repr(value) for value in reject.values]
-    return (name, None if reject.ts is None else str(reject.ts), *values, reject.code, reject.text)
+def _reject_row(source: str, name: str, reject: Reject) -> tuple[str | None, ...]:
+    ts, values, _ = reject.row
+    texts = [value_text(value) for value in (ts, *values)]
+    return (source, reject.code, name, *texts, reject.row.text)
 
 
 def _fetched(
@@ -257,16 +268,13 @@ def _fetched(
         _walk_span(keeper.walk, span, keeper, progress)
     market = keeper.walk.market if keeper.walk else None
     ts = _stored_ts(keeper.records.out, keeper.name, wanted)
-    rejected = [(code.value, keeper.rejected[code.value]) for code in BarCode]
     rejects = keeper.records.out / keeper.rejects_place
     return Fetched(
         wanted=plan.wanted,
         market=market,
-        received=keeper.counts["received"],
-        new=keeper.counts["new"],
-        conflicting=keeper.counts["conflicting"],
-        repeated=keeper.counts["repeated"],
-        rejected=tuple((code, count) for code, count in rejected if count),
+        received=keeper.received,
+        new=keeper.new,
+        rejected=tuple((code, keeper.rejected[code]) for code in CODES if keeper.rejected[code]),
         rejects=rejects if rejects.exists() else None,
         stored=len(ts),
         first_ts=int(ts[0]) if len(ts) else 0,

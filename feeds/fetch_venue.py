@@ -59,11 +59,16 @@ class Market(NamedTuple):
 
 
 class Row(NamedTuple):
-    """A bar as a venue gave it: values as read, None where there was none, and its own text."""
+    """A bar as a venue gave it: values as read, None where there was none, and before reading."""
 
     ts: int | None
     values: tuple[float | None, ...]  # open, high, low, close, volume
-    text: str
+    raw: object
+
+    @property
+    def text(self) -> str:
+        """The row as the venue wrote it."""
+        return json.dumps(self.raw, separators=(",", ":"), default=str)
 
 
 class Answer(NamedTuple):
@@ -276,8 +281,7 @@ def _row(parsed: list[Any], raw: object) -> Row:
     """Values of a row as ccxt parsed them: open time and five numbers."""
     ts, *numbers = [*parsed, *[None] * 6][:6]
     is_whole = isinstance(ts, int) or (isinstance(ts, float) and ts.is_integer())
-    text = json.dumps(raw, separators=(",", ":"), default=str)
-    return Row(int(ts) if is_whole else None, tuple(_number(one) for one in numbers), text)
+    return Row(int(ts) if is_whole else None, tuple(_number(one) for one in numbers), raw)
 
 
 def _number(value: object) -> float | None:

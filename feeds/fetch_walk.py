@@ -12,7 +12,7 @@ import numpy as np
 
 from feeds.fetch_patience import Patience, ask
 from feeds.fetch_venue import DAY, Answer, Market, Row, Venue
-from udfs.bar_checks import BAR_CODES, VALID, BarState, check_bars
+from udfs.bar_checks import BAR_CODES, VALID, bar_codes
 from udfs.bars import Bars, Ints
 from udfs.timeframes import DAY_MS, timeframe_ms
 
@@ -24,21 +24,21 @@ Tell = Callable[[str], None]
 
 
 class Reject(NamedTuple):
-    """A row that fails the checks of bars: its code, open time (None where it has none), text."""
+    """A row that is not kept, and why."""
 
     code: str
-    ts: int | None
-    values: tuple[float | None, ...]
-    text: str
+    row: Row
 
 
 class Step(NamedTuple):
-    """What one page gave: everything before `done` is settled, `reached` is where to ask next."""
+    """What one page gave: bars that pass the checks, by time, with their rows, and the others.
+
+    Everything before `done` is settled, `reached` is where to ask next.
+    """
 
     bars: Bars
+    rows: tuple[Row, ...]
     rejects: tuple[Reject, ...]
-    received: int
-    repeated: int
     reached: int
     done: int
 
@@ -98,20 +98,22 @@ def sifted(answer: Answer, start: int, end: int, base_ms: int, now_ms: int) -> S
     inside = [row for row in answer.rows if row.ts is None or start <= row.ts < min(end, final_end)]
     inside.sort(key=lambda row: start if row.ts is None else row.ts)
     bars, whole = _columns(inside)
-    _, checked = check_bars(BarState(), bars, whole, base_ms)
+    code = bar_codes(bars, whole, base_ms)
+    valid = code == VALID
+    kept = Bars._make(column[valid] for column in bars)
+    rows = tuple(row for row, good in zip(inside, valid.tolist(), strict=True) if good)
     rejects = tuple(
-        Reject(BAR_CODES[code].value, row.ts, row.values, row.text)
-        for row, code in zip(inside, checked.code.tolist(), strict=True)
-        if code != VALID
+        Reject(BAR_CODES[one].value, row)
+        for row, one in zip(inside, code.tolist(), strict=True)
+        if one != VALID
     )
     on_time = whole & (bars.ts % base_ms == 0)
     last = int(bars.ts[on_time].max()) + base_ms if on_time.any() else start
     later = [row.ts for row in answer.rows if row.ts is not None and row.ts >= min(end, final_end)]
     is_beyond = any(ts <= clock and ts % base_ms == 0 for ts in later)
     reached = end if is_beyond else last
-    repeated = int(checked.duplicate.sum())
     settled = min(end, final_end) if is_beyond else last
-    return Step(checked.bars, rejects, len(inside), repeated, reached, max(start, settled))
+    return Step(kept, rows, rejects, reached, max(start, settled))
 
 
 def _columns(rows: list[Row]) -> tuple[Bars, np.ndarray[tuple[int], np.dtype[np.bool_]]]:

@@ -150,14 +150,26 @@ def test_bad_rows_are_kept_apart_once(tmp_path: Path, venue: VenueServer) -> Non
     for _ in range(2):
         fetched = Person().fetch(venue, tmp_path)
         (tmp_path / ".fetch/BTCUSDT.json").unlink()
-        assert fetched.rejected == (
-            ("BAD_TS", 1), ("PRICE_NOT_FINITE", 1), ("OHLC_INCONSISTENT", 1),
-        )  # fmt: skip
-        assert (fetched.received, fetched.repeated, fetched.stored) == (2_451, 1, 2_447)
+        assert dict(fetched.rejected) == {
+            "BAD_TS": 1, "PRICE_NOT_FINITE": 1, "OHLC_INCONSISTENT": 1, "DUPLICATE": 1,
+        }  # fmt: skip
+        assert (fetched.received, fetched.stored) == (2_451, 2_447)
         assert fetched.rejects is not None
         table = pq.read_table(fetched.rejects).to_pylist()
-        assert [row["code"] for row in table] == ["OHLC_INCONSISTENT", "PRICE_NOT_FINITE", "BAD_TS"]
-        assert (table[1]["close"], "none" in table[1]["detail"]) == (None, True)
+        assert [row["code"] for row in table] == [
+            "OHLC_INCONSISTENT", "PRICE_NOT_FINITE", "BAD_TS", "DUPLICATE",
+        ]  # fmt: skip
+        assert (table[1]["close"], '"none"' in table[1]["text"]) == (None, True)
+
+
+def test_a_bar_that_is_there_stays(tmp_path: Path, venue: VenueServer) -> None:
+    Person().fetch(venue, tmp_path)
+    before = rows(tmp_path)
+    (tmp_path / ".fetch/BTCUSDT.json").unlink()
+    venue.bars = [BARS[0]._replace(volume="7"), *BARS[1:]]
+    fetched = Person().fetch(venue, tmp_path)
+    assert rows(tmp_path) == before
+    assert (fetched.received, fetched.new, fetched.rejected) == (2_450, 0, (("CONFLICT", 1),))
 
 
 # ---- stopped, and gone on with ---------------------------------------------------------------
