@@ -200,11 +200,11 @@ def _moments(texts: list[str | None]) -> tuple[Ints, Bools]:
     return np.where(known, values, 0), known
 
 
-def names(column: pa.ChunkedArray) -> Names:
-    """Text, or what shows as text; null is an empty name."""
+def names(column: pa.ChunkedArray, missing: str = "") -> Names:
+    """Text, or what shows as text; `missing` where there is none."""
     if pa.types.is_dictionary(column.type):
         column = column.cast(column.type.value_type)
-    column = pc.fill_null(column.cast(pa.string()), "")
+    column = pc.fill_null(column.cast(pa.string()), missing)
     encoded = pa.concat_arrays(column.chunks).dictionary_encode() if len(column) else None
     if encoded is None:
         return Names(np.empty(0, dtype=np.int64), [])
@@ -214,4 +214,5 @@ def names(column: pa.ChunkedArray) -> Names:
 
 def used(names: Names) -> list[str]:
     """The names that occur, sorted."""
-    return sorted(names.values[code] for code in np.unique(names.codes))
+    counts = np.bincount(names.codes, minlength=len(names.values))
+    return sorted(name for name, count in zip(names.values, counts, strict=True) if count)

@@ -102,7 +102,7 @@ class Quotes(NamedTuple):
             symbol.endswith(self.given) or symbol[-3:] not in KNOWN_QUOTES
         ):
             return self.given
-        return symbol[-3:]
+        return symbol[-3:] or UNKNOWN
 
 
 def read_trades(table: pa.Table, label: str, zone: str, quotes: Quotes, notes: list[str]) -> Trades:
@@ -188,7 +188,9 @@ def read_names(table: pa.Table, quotes: Quotes) -> dict[str, Names]:
     }
     stated = next((name for name in ("currency", "quote") if name in table.column_names), None)
     if stated is not None:
-        names["currency"] = _overridden(columns.names(table[stated]), names["symbol"], quotes)
+        names["currency"] = _overridden(
+            columns.names(table[stated], UNKNOWN), names["symbol"], quotes
+        )
     elif "symbol" in table.column_names:
         symbols = names["symbol"]
         found = [quotes.of(symbol) for symbol in symbols.values]

@@ -74,12 +74,17 @@ def split(book: Book, words: Sequence[str]) -> list[Part]:
             Part(
                 key[: len(words)],
                 key[keyed.index("currency")],
-                book.trades.chosen(trades.get(key, NO_ROWS)),
+                _chosen(book.trades, trades.get(key, NO_ROWS)),
                 equity.chosen(lines[key]) if key in lines else None,
                 None if snapshot is None else snapshot.chosen(opened.get(key, NO_ROWS)),
             )
         )
     return parts
+
+
+def _chosen(trades: Trades, rows: Ints) -> Trades:
+    """These rows; all of them without a copy, which takes 0.3 s for a million."""
+    return trades if len(rows) == len(trades.match_ts) else trades.chosen(rows)
 
 
 def _groupable(book: Book, table: Any, words: Sequence[str]) -> Any:
@@ -100,7 +105,8 @@ def _rows_by_key(names: Mapping[str, Names], words: Sequence[str]) -> dict[Key, 
     codes = np.zeros(len(names[words[0]].codes), dtype=np.int64)
     for word in words:
         codes = codes * max(1, len(names[word].values)) + names[word].codes
-    order = np.argsort(codes, kind="stable")
+    is_one = len(codes) > 0 and codes.min() == codes.max()
+    order = np.arange(len(codes)) if is_one else np.argsort(codes, kind="stable")
     ordered = codes[order]
     found = {}
     for rows in np.split(order, np.flatnonzero(ordered[1:] != ordered[:-1]) + 1):

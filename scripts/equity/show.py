@@ -78,6 +78,10 @@ GROUP_COLUMNS = (
     ("max_drawdown_pct", "drawdown\nmax %", "share"), ("sharpe", "\nSharpe", "ratio"),
     ("sortino", "\nSortino", "ratio"),
 )  # fmt: skip
+GROUP_COLUMNS_IF_NARROW = [
+    one for one in GROUP_COLUMNS if one[0] not in ("gross_pnl", "fees", "profit_factor", "sortino")
+]
+ROOMY = 112  # columns of a screen that hold all of GROUP_COLUMNS
 FILES = ("daily_pnl.csv", "daily_pnl.parquet", "summary.json")
 
 
@@ -98,7 +102,7 @@ def show(console: Console, label: str, found: Figures) -> None:
         for key, name, kind in lines:
             table.add_row(name, *[_cell(one[key], kind) for one in columns])
     console.print(table)
-    notes = [note for one in [found, *columns] for note in one["notes"]]
+    notes = [note for one in columns for note in one["notes"]]
     for note in dict.fromkeys(notes):
         console.print(Text(f"note: {note}", style="yellow"))
 
@@ -110,13 +114,14 @@ def show_groups(console: Console, words: Sequence[str], rows: Sequence[Figures])
     )
     for word in [*words, *([] if "currency" in words else ["currency"])]:
         table.add_column(f"\n{word}", overflow="fold", min_width=10)
-    for _, name, _ in GROUP_COLUMNS:
+    shown = GROUP_COLUMNS if console.width >= ROOMY else GROUP_COLUMNS_IF_NARROW
+    for _, name, _ in shown:
         table.add_column(name, justify="right", no_wrap=True)
     for row in rows:
         labels = [row[word] for word in words]
         if "currency" not in words:
             labels.append(row["currency"])
-        cells = [_cell(row[key], kind) for key, _, kind in GROUP_COLUMNS]
+        cells = [_cell(row[key], kind) for key, _, kind in shown]
         table.add_row(*map(escape, labels), *cells)
     console.print()
     console.print(table)

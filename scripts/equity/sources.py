@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 
 import pyarrow as pa
 import pyarrow.dataset
+import pyarrow.parquet as pq
 
 from jobs.csv_files import check_twice, is_csv, read_text_csv
 from jobs.run_folder import MANIFEST
@@ -118,6 +119,8 @@ def _read_file(path: Path, columns: Sequence[str]) -> pa.Table:
     if not path.is_dir() and is_csv(str(path)):
         return _named(read_text_csv(str(path), columns), columns)
     try:
+        if not path.is_dir():
+            pq.read_schema(path)  # its errors are shorter
         data = pa.dataset.dataset(str(path), format="parquet", partitioning="hive")
         if path.is_dir():
             schema = _common_schema(data)

@@ -403,6 +403,18 @@ def test_one_amount_follows_from_the_others(lacking):
     assert (found["gross_pnl"], found["fees"], found["net_pnl"]) == (28, 3, 25)
 
 
+@pytest.mark.parametrize(
+    "kind", [int, "Int64", float, "float32", str, "string", object, "category"]
+)
+def test_amounts_of_any_type(kind):
+    amounts = ["matched_qty", "buy_price", "sell_price", "realized_pnl", "fees", "net_pnl"]
+    frame = THREE.astype(dict.fromkeys(amounts, int)).astype(dict.fromkeys(amounts, kind))
+    found = summary(frame)
+    assert (found["gross_pnl"], found["fees"], found["net_pnl"]) == (28, 3, 25)
+    assert found["traded_notional"] == 628.0
+    assert found["sharpe"] == summary(THREE)["sharpe"]
+
+
 def test_capital_by_account_or_currency():
     frame = TWO.assign(account_id=["a", "b", "a"])
     assert summary(THREE, start_capital={"main": "500"})["start_capital"] == 500
