@@ -21,7 +21,7 @@ from udfs.errors import InvariantError
 
 BLOCK = 4 * 2**20
 BOM = b"\xef\xbb\xbf"
-LONGEST_LINE = 65_536
+LONGEST_SAMPLE = 65_536  # characters of a line that tell its layout
 SHOWN_LENGTH = 1_000  # characters of a malformed line that are kept
 LF, CR, QUOTE, NUL = 10, 13, 34, 0
 
@@ -82,7 +82,7 @@ def first_lines(data: bytes, most: int) -> list[str]:
         end = data.find(b"\n", start)
         end = len(data) if end < 0 else end
         if end > start:
-            lines.append(data[start : min(end, start + LONGEST_LINE)].decode(errors="replace"))
+            lines.append(data[start : min(end, start + LONGEST_SAMPLE)].decode(errors="replace"))
         start = end + 1
     return lines
 
@@ -175,7 +175,7 @@ def _careful(block: memoryview, number: int, shape: Shape) -> Rows:
     starts, ends = _cut(codes)
     marks = np.flatnonzero(codes == ord(shape.delimiter))
     values = np.searchsorted(marks, ends) - np.searchsorted(marks, starts) + 1
-    is_odd = _odd(codes, starts) | (ends - starts > LONGEST_LINE)
+    is_odd = _odd(codes, starts)
     plain = np.flatnonzero(~is_odd & (values == shape.fields))
     wrong: list[int] = np.flatnonzero(~is_odd & (values != shape.fields)).tolist()
     fixed: dict[int, list[str]] = {}
@@ -239,8 +239,6 @@ def _odd(codes: np.ndarray, starts: Ints) -> Bools:
 
 def _odd_line(line: bytes, shape: Shape) -> list[str] | None:
     """The values of a line; None where it is malformed."""
-    if len(line) > LONGEST_LINE:
-        return None
     try:
         return fields_of(line.decode(), shape)
     except UnicodeDecodeError:

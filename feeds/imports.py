@@ -14,10 +14,9 @@ from typing import NamedTuple
 import numpy as np
 import pyarrow as pa
 
-from feeds.csv_rows import Malformed
 from feeds.layouts import Choice
 from feeds.packed import contents
-from feeds.reading import NO_SYMBOL, FileBars, Values, read_bars
+from feeds.reading import NO_SYMBOL, FileBars, read_bars
 from feeds.store import (
     CONFLICT,
     DUPLICATE,
@@ -40,11 +39,6 @@ from udfs.timeframes import MINUTE_MS, timeframe_ms
 CODES = (*(code.value for code in BAR_CODES), "DUPLICATE", "CONFLICT", "MALFORMED")
 REJECTED_AS = {DUPLICATE: CODES.index("DUPLICATE"), CONFLICT: CODES.index("CONFLICT")}
 MALFORMED = CODES.index("MALFORMED")
-VALUE_COLUMNS = ("symbol", "ts", "open", "high", "low", "close", "volume")
-REJECT_SCHEMA = pa.schema(
-    [("file", pa.string()), ("row", pa.int64()), ("code", pa.string())]
-    + [(name, pa.string()) for name in (*VALUE_COLUMNS, "text")]
-)
 REJECTS = "rejects"
 SHOWN_PROBLEMS = 10
 
@@ -57,6 +51,22 @@ class Request(NamedTuple):
     choice: Choice = Choice()
     member: str | None = None
     timeframe: str | None = None
+
+
+class Reject(NamedTuple):
+    """A rejected row: its values as text, or its whole text where it is malformed."""
+
+    file: str
+    row: int
+    code: str
+    symbol: str | None = None
+    ts: str | None = None
+    open: str | None = None
+    high: str | None = None
+    low: str | None = None
+    close: str | None = None
+    volume: str | None = None
+    text: str | None = None
 
 
 class CodeCount(NamedTuple):
@@ -221,23 +231,20 @@ def _put_rejects(store: Store, checked: Checked, number: int) -> str | None:
         return None
     if place in store.filled:  # the same file under two paths
         place = f"{REJECTS}/{stem}-{checked.digest[:12]}-{number}.parquet"
-    rows = [
-        _reject(bars.source, int(bars.numbers[row]), CODES[checked.code[row]], values)
+    rejects = [
+        Reject(bars.source, int(bars.numbers[row]), CODES[checked.code[row]], *values)
         for row, values in zip(at, bars.show(at), strict=True)
     ]
-    rows += [_malformed(bars.source, one) for one in bars.malformed]
-    rows.sort(key=lambda row: row[1])
-    columns = [list(column) for column in zip(*rows, strict=True)]
-    store.put(place, pa.table(columns, schema=REJECT_SCHEMA))
+    rejects += [
+        Reject(bars.source, line.row, CODES[MALFORMED], text=line.text) for line in bars.malformed
+    ]
+    rejects.sort(key=lambda reject: reject.row)
+    schema = pa.schema(
+        [(name, pa.int64() if name == "row" else pa.string()) for name in Reject._fields]
+    )
+    columns = [list(column) for column in zip(*rejects, strict=True)]
+    store.put(place, pa.table(columns, schema=schema))
     return place
-
-
-def _reject(source: str, number: int, code: str, values: Values) -> tuple[object, ...]:
-    return (source, number, code, *values, None)
-
-
-def _malformed(source: str, line: Malformed) -> tuple[object, ...]:
-    return (source, line.row, CODES[MALFORMED], *[None] * len(VALUE_COLUMNS), line.text)
 
 
 def _report(checked: Checked, rejects: Path | None) -> FileReport:

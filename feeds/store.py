@@ -260,8 +260,7 @@ def _folder_length(out: Path) -> int | None:
 def _stored(path: Path, symbol: str) -> Bars:
     """The bars of a file of ours; ConfigError where it holds anything else."""
     try:
-        file = pq.ParquetFile(path, read_dictionary=["symbol"])
-        table = file.read()
+        table = pq.ParquetFile(path).read()
     except (pa.ArrowException, OSError) as error:
         raise ConfigError(f"{path}: {_not_ours('it cannot be read: ' + str(error))}") from None
     if table.column_names != SCHEMA.names or table.schema.types[1:] != SCHEMA.types[1:]:

@@ -53,8 +53,8 @@ def judge(quality: Quality, limits: Limits, shortest_ms: int) -> Verdict:
         reasons.append(
             Reason(
                 Level.BAD,
-                f"bars of {length_text(quality.base_ms)} among others of {length_text(shortest_ms)}: one run "
-                "reads bars of one length",
+                f"bars of {length_text(quality.base_ms)} among others of "
+                f"{length_text(shortest_ms)}: one run reads bars of one length",
             )
         )
     reasons.sort(key=lambda reason: -reason.level)
