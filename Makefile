@@ -32,7 +32,7 @@ REAL_CONFIG := conf/real.yaml
 REAL_BARS := data/real/EURUSD-2017-12.parquet
 
 .PHONY: golden help setup setup-test jars backtest backtest-real test test-fast check bench lock
-.PHONY: clean clean-all
+.PHONY: clean clean-all notebook pictures
 .PHONY: need-python need-java need-maven need-uv
 
 help:  ## print these targets
@@ -135,6 +135,11 @@ $(REAL_BARS): requirements-real.lock | setup
 	@echo "backtest-real: the bars that are missing are those of weekends and of Christmas"
 	@touch $@
 
+# A notebook needs no Java. The server listens on this machine only, and asks for its token.
+notebook: $(EDITABLE) $(WARM) $(NOTEBOOK)  ## open the first backtest in JupyterLab
+	@$(BIN)/jupyter lab --ip=127.0.0.1 $(if $(filter 0,$(shell id -u)),--allow-root) \
+	  notebooks/first_backtest.ipynb
+
 # ---- checks ----------------------------------------------------------------------------------
 
 test: setup-test check  ## everything: style, types, tests without a JVM, then those with one
@@ -166,6 +171,10 @@ COMPILE = uv pip compile --quiet --python-version 3.11 --generate-hashes --no-an
 
 golden: setup-test  ## write the golden of the small run anew; read its difference
 	@$(BIN)/python -m tests.golden.lines
+
+pictures: setup-test  ## render docs/pictures and the notebooks' outputs anew
+	@$(BIN)/python -m scripts.render_pictures
+	@$(BIN)/python -m scripts.render_notebooks
 
 lock: need-uv  ## resolve requirements*.in to the locks again
 	@$(COMPILE) requirements-build.in --output-file requirements-build.lock
