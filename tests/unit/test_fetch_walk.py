@@ -9,7 +9,7 @@ from feeds.fetch_patience import Patience
 from feeds.fetch_record import Span, missing, with_span, without_span
 from feeds.fetch_venue import Answer, Market, Row
 from feeds.fetch_walk import Walk, steps
-from tests.venue import MINUTE
+from tests.venue import DAY, MINUTE
 
 SPANS = st.builds(lambda start, length: Span(start, start + length), *[st.integers(0, 30)] * 2)
 
@@ -35,8 +35,11 @@ class Pages:
 
     name = "memory"
 
-    def __init__(self, minutes: list[int], is_window: bool, before: int, has_days: bool) -> None:
+    def __init__(
+        self, minutes: list[int], is_window: bool, before: int, has_days: bool, midnight: int
+    ) -> None:
         self.minutes = minutes
+        self.midnight = midnight  # the minute at which its days begin
         self.is_window = is_window
         self.before = before
         self._has_days = has_days
@@ -45,23 +48,28 @@ class Pages:
         return self._has_days
 
     def page(self, symbol: str, timeframe: str, since: int, limit: int) -> Answer:
-        step = MINUTE if timeframe == "1m" else 1_440 * MINUTE
-        opens = sorted({minute * MINUTE // step * step for minute in self.minutes})
+        step, first_open = MINUTE, 0
+        if timeframe == "1d":
+            step, first_open = DAY, self.midnight * MINUTE
+        opens = sorted(
+            {(minute * MINUTE - first_open) // step * step + first_open for minute in self.minutes}
+        )
         first = next((n for n, ts in enumerate(opens) if ts >= since), len(opens))
         page = opens[max(0, first - self.before) : first + limit]
         taken = [ts for ts in page if not self.is_window or ts < since + limit * step]
         return Answer(tuple(Row(ts, (1.0, 1.0, 1.0, 1.0, 0.0), "") for ts in taken), None)
 
 
-@settings(max_examples=50)
+@settings(max_examples=80)
 @given(
-    minutes=st.lists(st.integers(0, 20_000), max_size=40, unique=True).map(sorted),
-    start=st.integers(0, 20_000),
-    length=st.integers(1, 20_000),
-    limit=st.integers(1, 3_000),
+    minutes=st.lists(st.integers(0, 6_000), max_size=12, unique=True).map(sorted),
+    start=st.integers(0, 6_000),
+    length=st.integers(1, 6_000),
+    limit=st.sampled_from([200, 300, 1_000]),
     is_window=st.booleans(),
     before=st.integers(0, 3),
     has_days=st.booleans(),
+    midnight=st.sampled_from([0, 960]),
 )
 def test_any_pages_give_every_bar_once(
     minutes: list[int],
@@ -71,9 +79,10 @@ def test_any_pages_give_every_bar_once(
     is_window: bool,
     before: int,
     has_days: bool,
+    midnight: int,
 ) -> None:
-    pages = Pages(minutes, is_window, before, has_days)
-    market = Market("A/B", "AB", "B", max(limit, 200), None, None)
+    pages = Pages(minutes, is_window, before, has_days, midnight)
+    market = Market("A/B", "AB", "B", limit, None, None)
     patience = Patience(1, clock=lambda: 50_000 * 60)
     walk = Walk(pages, market, "1m", patience, print)  # type: ignore[arg-type]
     span = Span(start * MINUTE, (start + length) * MINUTE)
