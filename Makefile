@@ -138,7 +138,7 @@ $(REAL_BARS): requirements-real.lock | setup
 # A notebook needs no Java. The server listens on this machine only, and asks for its token.
 notebook: $(EDITABLE) $(WARM) $(NOTEBOOK)  ## open the first backtest in JupyterLab
 	@$(BIN)/jupyter lab --ip=127.0.0.1 $(if $(filter 0,$(shell id -u)),--allow-root) \
-	  notebooks/first_backtest.ipynb
+	  --ServerApp.root_dir="$(CURDIR)" --LabApp.default_url=/lab/tree/notebooks/first_backtest.ipynb
 
 # ---- checks ----------------------------------------------------------------------------------
 
