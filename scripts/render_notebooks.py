@@ -16,7 +16,7 @@ from traitlets.config import Config
 
 ROOT = Path(__file__).resolve().parents[1]
 NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
-SECONDS = 60  # for one cell; a first run on a machine compiles kernels and lists fonts
+SECONDS = 300  # for one cell; the first run on a machine compiles kernels and lists fonts
 METADATA = {
     "kernelspec": {"display_name": "Python 3", "language": "python", "name": "python3"},
     "language_info": {"name": "python"},
