@@ -20,6 +20,7 @@ from cli.fetch import fetch
 from cli.help import NO_VALUE, examples
 from cli.lookahead import EXAMPLES as LOOKAHEAD_EXAMPLES
 from cli.lookahead import lookahead
+from cli.strategies import EXAMPLES as STRATEGIES_EXAMPLES
 from cli.strategies import strategies
 from cli.tables import tables
 
@@ -73,7 +74,7 @@ def _options(
 app.command(rich_help_panel=RUN, epilog=BACKTEST_EXAMPLES)(backtest)
 app.command(rich_help_panel=RUN, epilog=ENGINE_EXAMPLES)(engine)
 app.command(rich_help_panel=RUN, epilog=LOOKAHEAD_EXAMPLES)(lookahead)
-app.command(rich_help_panel=LOOK_UP)(strategies)
+app.command(rich_help_panel=LOOK_UP, epilog=STRATEGIES_EXAMPLES)(strategies)
 app.command(rich_help_panel=LOOK_UP)(tables)
 app.command(rich_help_panel=SET_UP)(doctor)
 app.add_typer(data, name="data", rich_help_panel=SET_UP)

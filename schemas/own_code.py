@@ -191,7 +191,9 @@ def _has_text(path: Path, text: str) -> bool:
 def _declared(module: ModuleType, name: str, kind: type[T], path: str) -> tuple[T, ...]:
     """STRATEGIES or FEATURES of a module, checked for what they hold."""
     found = getattr(module, name, ())
-    values = tuple(found) if isinstance(found, Iterable) else (found,)
+    # A kind is itself a tuple: one without its comma, `FEATURES = (MINE)`, is taken as meant.
+    is_many = isinstance(found, Iterable) and not isinstance(found, kind)
+    values = tuple(found) if is_many else (found,)
     for value in values:
         if not isinstance(value, kind):
             raise ConfigError(
@@ -253,6 +255,10 @@ def guarded_kind(kind: Kind, path: str) -> Kind:
     )
 
 
+class UndeclaredColumn(ConfigError):
+    """A kind of strategy reads a column that its `features` do not name."""
+
+
 class _Declared(dict[str, Floats]):
     """The columns that a kind declares; what it does not is refused by name."""
 
@@ -261,7 +267,7 @@ class _Declared(dict[str, Floats]):
         self.kind = kind
 
     def __missing__(self, name: str) -> Floats:
-        raise ConfigError(
+        raise UndeclaredColumn(
             f"{self.kind.name} reads {name!r}, which its `features` do not name; they name "
             f"{', '.join(self) or 'nothing'}"
         )
