@@ -2,6 +2,7 @@
 
 import datetime
 from collections.abc import Sequence
+from decimal import Decimal
 from typing import Any
 
 import numpy as np
@@ -13,10 +14,10 @@ from scripts.equity.parts import Part, accounts_of, curve, daily_sums, span, spl
 from udfs.figures import daily_returns
 
 DAILY = ("realized", "fees", "net_pnl", "trades")
-EPOCH_DAY = datetime.date(1970, 1, 1).toordinal()
-# The ordinal of a group's first day, and its columns.
-Piece = tuple[int, dict[str, Any]]
 CURVE = ("equity", "daily_return", "drawdown", "drawdown_pct", "basis")
+EPOCH_DAY = datetime.date(1970, 1, 1).toordinal()
+
+Piece = tuple[int, dict[str, Any]]  # the ordinal of a group's first day, and its columns
 
 
 def daily_frame(book: Book, by: str | Sequence[str] | None) -> pd.DataFrame:
@@ -67,7 +68,7 @@ def curve_frame(book: Book, by: str | Sequence[str] | None) -> pd.DataFrame:
     return _frame(pieces, [name for name, _ in shown], CURVE)
 
 
-def start_capital(book: Book, part: Part) -> Any:
+def start_capital(book: Book, part: Part) -> Decimal:
     """The start capital of the accounts of a part."""
     return book.capital.of(accounts_of(part), part.currency)
 

@@ -306,6 +306,27 @@ def test_a_recovered_drawdown_and_one_from_the_start():
     assert found["longest_drawdown_days"] == 3
 
 
+def test_dates_are_those_of_the_deepest_share():
+    rows = [("BTCUSD", f"2024-01-0{day}T10:00", net, "0")
+            for day, net in ((1, "-40"), (2, "40"), (3, "900"), (4, "-60"), (5, "-1"))]  # fmt: skip
+    found = summary(matches(*rows), start_capital=100)
+    assert (found["max_drawdown"], found["max_drawdown_pct"]) == (61.0, 0.4)
+    assert found["max_drawdown_trough"] == "2024-01-01"
+    assert found["longest_drawdown_days"] == 2
+
+
+def test_fees_on_top_of_a_loss():
+    loss = matches(("BTCUSD", "2024-01-01T10:00", "-8", "2"))
+    assert summary(loss)["fee_share"] == 0.25
+
+
+def test_matches_come_in_any_order():
+    assert summary(THREE.iloc[::-1]) == summary(THREE)
+    streak = matches(*[("BTCUSD", f"2024-01-0{day}T10:00", net, "0")
+                       for day, net in ((4, "-1"), (1, "-1"), (2, "1"), (3, "-1"))])  # fmt: skip
+    assert summary(streak)["longest_losing_streak"] == 2
+
+
 # ---- currencies ------------------------------------------------------------------------------
 
 TWO = matches(
@@ -343,6 +364,7 @@ def test_several_currencies_are_never_added():
         (TWO.assign(symbol=["AAPL", "MSFT", "AAPL"]), "USD", {"USD": 25}),
         (TWO.assign(symbol=["AAPL", "BTCEUR", "AAPL"]), "USD", {"USD": 35}),
         (TWO.assign(symbol=["BTCUSDT", "BTCUSD", "BTCUSDT"]), "USDT", {"USDT": 35}),
+        (TWO.assign(symbol="BTCTUSD"), "TUSD", {"TUSD": 25}),
         (TWO.drop(columns="symbol"), "USD", {"USD": 25}),
     ],
 )
@@ -367,6 +389,9 @@ def test_equity_daily_marks_to_market():
     assert curve["equity"].tolist() == [1040, 1040, 979.5, 1025]  # a missing day stays as it was
     assert set(curve["basis"]) == {"marked to market"}
     assert summary(THREE, equity_daily=EQUITY.set_index("day"))["max_drawdown"] == 60.5
+    by_symbol = summary_by(THREE, "symbol", equity_daily=EQUITY)
+    assert by_symbol["basis"].tolist() == ["realized-only"] * 2
+    assert by_symbol["days"].tolist() == [4, 4]  # of equity_daily, though ETHUSD has one match
     dated = EQUITY.assign(day=pd.to_datetime(EQUITY["day"]))
     assert summary(THREE, equity_daily=dated)["max_drawdown"] == 60.5
 
