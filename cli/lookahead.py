@@ -1,7 +1,9 @@
 """`tradeflow lookahead`: whether anything in a run reads the future."""
 
+import contextlib
 import sys
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -75,11 +77,12 @@ def lookahead(
     began = time.monotonic()
     with told("interrupted"):
         given = {"--prices": prices, "--start": start, "--end": end}
-        checked = _checked(
-            config, settings or [], given, strategy or [],
-            {"consecutive": consecutive, "random": random, "seed": seed, "from_": from_},
-            not as_json,
-        )  # fmt: skip
+        with prints_aside(as_json):
+            checked = _checked(
+                config, settings or [], given, strategy or [],
+                {"consecutive": consecutive, "random": random, "seed": seed, "from_": from_},
+                not as_json,
+            )  # fmt: skip
         seconds = time.monotonic() - began
         if as_json:
             import json
@@ -90,6 +93,13 @@ def lookahead(
             _show(checked, seconds)
     if not checked.is_fine:
         raise typer.Exit(FOUND)
+
+
+@contextlib.contextmanager
+def prints_aside(wanted: bool) -> Iterator[None]:
+    """What a user's module prints goes to standard error, where `wanted`: JSON stays whole."""
+    with contextlib.redirect_stdout(sys.stderr) if wanted else contextlib.nullcontext():
+        yield
 
 
 def _checked(
@@ -145,8 +155,10 @@ def _show(checked: "Checked", seconds: float) -> None:
         print(f"{name:<12}{text}")
     print(f"{'compared':<12}{checked.values:,} values in {seconds:.1f} s")
     print()
-    for name in checked.silent:
-        print(f"warning: strategy {name} gave no signal, so nothing is known of it")
+    if checked.silent:
+        names = ", ".join(checked.silent[:5]) + (", ..." if len(checked.silent) > 5 else "")
+        silent = _number(len(checked.silent), "strategies", "strategy")
+        print(f"warning: {silent} gave no signal, so nothing is known of it: {names}")
     if checked.is_fine:
         print("no look-ahead found")
         return
@@ -169,7 +181,7 @@ def _lines(checked: "Checked") -> list[tuple[str, str]]:
         ends = (time_text(int(cuts.consecutive[at])) for at in (0, -1))
         row += f" ({' to '.join(ends)})"
     span = f"{time_text(checked.first_ts)} to {time_text(checked.last_ts)}"
-    symbols = _number(len(checked.symbols), "symbol")
+    symbols = _number(len(checked.symbols), "symbols", "symbol")
     done = f"{folded.folded:,} folds"
     if folded.folded < folded.different:
         done += f" of {folded.different:,} (all of them would take too long)"
@@ -184,8 +196,8 @@ def _lines(checked: "Checked") -> list[tuple[str, str]]:
     ]  # fmt: skip
 
 
-def _number(number: int, thing: str) -> str:
-    return f"{number:,} {thing}" + ("" if number == 1 else "s")
+def _number(number: int, things: str, thing: str) -> str:
+    return f"{number:,} {thing if number == 1 else things}"
 
 
 def _match_lines(checked: "Checked") -> list[str]:

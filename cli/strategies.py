@@ -8,6 +8,7 @@ import typer
 
 from cli.errors import told
 from cli.help import NO_VALUE, examples
+from cli.lookahead import prints_aside
 from udfs.errors import ConfigError
 
 if TYPE_CHECKING:  # they load slowly, and help needs none of them
@@ -75,7 +76,8 @@ def strategies(
         if check is None:
             _list(module)
             return
-        checked = _checked(check, prices, symbol)
+        with prints_aside(as_json):
+            checked = _checked(check, prices, symbol)
         if as_json:
             import json
 

@@ -68,10 +68,10 @@ def look_ahead(
 ) -> Checked:
     """A traced run of the plan over tasks of `rows` rows, and all its cuts.
 
-    ConfigError where no bar counts.
+    ConfigError where no bar counts, and where there is nothing to compare.
     """
     plan = plan._replace(trace=True)
-    meter = _Meter(progress, rows)
+    meter = Meter(progress, rows)
     own = library(plan.own)
     found = [walk_symbol(plan, task, own, meter.add) for task in tasks if task.symbol != UNKNOWN]
     walks = [walk for walk in found if walk is not None]
@@ -80,7 +80,7 @@ def look_ahead(
     return check_walks(plan, walks, asked, meter)
 
 
-def check_walks(plan: RunPlan, walks: Sequence[Walk], asked: Asked, meter: "_Meter") -> Checked:
+def check_walks(plan: RunPlan, walks: Sequence[Walk], asked: Asked, meter: "Meter") -> Checked:
     """All cuts of runs that were made."""
     cuts = choose(asked, walks)
     works = [work_of(walk, cuts) for walk in walks]
@@ -94,6 +94,8 @@ def check_walks(plan: RunPlan, walks: Sequence[Walk], asked: Asked, meter: "_Met
     for walk, work in zip(walks, works, strict=True):
         altered += check_symbol(walk, work, tally, meter.add)
     match_leaks = check_whole(plan, walks, cuts.whole, tally, meter.add)
+    if not tally.values:
+        raise ConfigError(f"{bars} bars are too few: no feature and no signal could be compared")
     folded = check_folds(plan, walks, folds, altered, meter.add)
     signalled = {int(one) for walk in walks for one in np.unique(walk.signals.strategy)}
     ids = [strategy.strategy_id for strategy in plan.strategies]
@@ -126,7 +128,7 @@ def _features(walks: Sequence[Walk]) -> tuple[tuple[str, str], ...]:
     return tuple((timeframe, name) for _, timeframe, name in sorted(found))
 
 
-class _Meter:
+class Meter:
     """Bars that were computed, of how many."""
 
     def __init__(self, progress: Progress, total: int) -> None:

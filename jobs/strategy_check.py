@@ -49,7 +49,13 @@ def simulated_bars(minutes: int = MINUTES) -> dict[str, Bars]:
 
 def file_bars(patterns: list[str], symbol: str) -> dict[str, Bars]:
     """The first bars of a symbol that count. ConfigError where there are none."""
-    tasks, _ = sources.plan_tasks(sources.list_files(patterns, "--prices"), [symbol])
+    files = sources.list_files(patterns, "--prices")
+    try:
+        tasks, _ = sources.plan_tasks(files, [symbol])
+    except ConfigError as error:
+        text = str(error).replace("prices.files", "--prices")
+        text = text.replace(f"a symbol of the configuration ({symbol})", f"--symbol {symbol}")
+        raise ConfigError(text) from None
     task = next(one for one in tasks if one.symbol == symbol)
     unit = 10**10
     plan = RunPlan(

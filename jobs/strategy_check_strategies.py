@@ -360,7 +360,7 @@ def _null(kind: Kind, rows: list[_Rows]) -> Line:
             null |= np.isnan(column[1:])
         dropped += int(((actions != 0) & null).sum())
     if dropped:
-        text = f"{dropped:,} answers where a feature is null; they do not count"
+        text = f"answers at {dropped:,} bars where a feature is null; that does not count"
         return warning("null features", f"{text} (`known` tells where none is)")
     return ok("null features", "no answer where one is null")
 
