@@ -5,15 +5,19 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import typer
+
 from cli import options
 from cli.errors import told
 from cli.help import examples
 from cli.overrides import by_option, overrides
 from cli.progress import progress_of
+from jobs.sweep_ranking import RankBy
 from udfs.errors import ConfigError
 
 if TYPE_CHECKING:  # they load slowly, and help needs none of them
-    from jobs.run import RunReport
+    from jobs.run import RunReport, RunRequest
+    from jobs.sweep import SweepStopped
     from schemas.config_models import Config
 
 EXAMPLES = examples(
@@ -21,6 +25,7 @@ EXAMPLES = examples(
     ("... --runner local --strategy sweep", "one grid, in this process"),
     ("... --set accounts.main.fee_bps=5", "another value for one run"),
     ("... --prices 'bars/*.csv' --start 2019-06-01", "other bars, from June on"),
+    ("... --top 5 --rank-by sharpe", "the five best sets of each grid"),
     ("... --run-id traced --trace", "a run with every table"),
     ("... --json | jq '.summary[].net_pnl'", "for scripts"),
 )
@@ -39,13 +44,16 @@ def backtest(
     runner: options.RunnerName = options.Runner.FLINK,
     parallelism: options.Parallelism = 1,
     trace: options.Trace = False,
+    top: options.Top = 20,
+    rank_by: options.Ranking = RankBy.NET_PNL,
     quiet: options.Quiet = False,
     as_json: options.AsJson = False,
 ) -> None:
     """Run strategies over files of bars and show what each earned.
 
-    Writes DIR/ID/ with trade_match_history.parquet, equity_daily.parquet and manifest.json; equal
-    input, code and configuration give equal tables. `tradeflow tables` says what is in them.
+    Writes DIR/ID/ with trade_match_history.parquet, equity_daily.parquet, manifest.json and, with
+    a grid, sweep.parquet; equal input, code and configuration give equal tables. `tradeflow tables`
+    says what is in them. A long run of many sets that is interrupted goes on by the same command.
     """
     began = time.monotonic()
     with told():
@@ -56,7 +64,7 @@ def backtest(
             settings or [],
             {"--prices": prices, "--start": start, "--end": end, "--run-id": run_id},
         )
-        from jobs.run import RunRequest, execute
+        from jobs.run import RunRequest
 
         request = RunRequest(
             config=checked,
@@ -66,12 +74,37 @@ def backtest(
             trace=trace,
             runner=runner.value,
             parallelism=parallelism,
+            rank_by=rank_by,
         )
-        starting = "starting Flink" if runner is options.Runner.FLINK else "starting"
-        with progress_of(not (quiet or as_json), starting) as progress:
-            report = execute(request, progress)
+        report = _run(request, not (quiet or as_json), top)
     with told(f"interrupted; the run is whole: {report.folder}"):
-        _show(report, time.monotonic() - began, quiet, as_json)
+        _show(report, time.monotonic() - began, quiet, as_json, top)
+
+
+def _run(request: "RunRequest", shown: bool, top: int) -> "RunReport":
+    """The run, its progress `shown`."""
+    from jobs.run import execute
+    from jobs.sweep import SweepStopped
+
+    starting = "starting Flink" if request.runner == "flink" else "starting"
+    try:
+        with progress_of(shown, starting) as progress:
+            return execute(request._replace(sets_done=progress.sets), progress)
+    except SweepStopped as stopped:
+        _show_stopped(stopped, shown, top)
+        raise typer.Exit(stopped.code) from None
+
+
+def _show_stopped(stopped: "SweepStopped", shown: bool, top: int) -> None:
+    """Rank what is done, and say how to go on."""
+    if shown:
+        from cli.ranking import render_ranking
+        from cli.render import gap_of, stdout_console
+
+        console = stdout_console()
+        for family in stopped.families:
+            render_ranking(console, family, stopped.folder, top, gap_of(console))
+    print(f"\n{stopped}", file=sys.stderr)
 
 
 def _load(path: Path, settings: list[str], given: dict[str, object]) -> "Config":
@@ -85,7 +118,7 @@ def _load(path: Path, settings: list[str], given: dict[str, object]) -> "Config"
         raise ConfigError(by_option(str(error), given)) from None
 
 
-def _show(report: "RunReport", seconds: float, quiet: bool, as_json: bool) -> None:
+def _show(report: "RunReport", seconds: float, quiet: bool, as_json: bool, top: int) -> None:
     """Print the run's folder, all of it as JSON, or the tables for people."""
     if quiet:
         print(report.folder)
@@ -104,4 +137,4 @@ def _show(report: "RunReport", seconds: float, quiet: bool, as_json: bool) -> No
     else:
         from cli.render import render_report, stdout_console
 
-        render_report(stdout_console(), report, seconds)
+        render_report(stdout_console(), report, seconds, top)

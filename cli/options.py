@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 from cli.help import NO_VALUE
+from jobs.sweep_ranking import RankBy
 
 WHAT = "What runs"
 WHERE = "Where and how"
@@ -103,6 +104,19 @@ Trace = Annotated[
         help="Write every table, from features to lots; slower and larger.",
         rich_help_panel=OUTPUT,
     ),
+]
+Top = Annotated[
+    int,
+    typer.Option(
+        metavar="N",
+        min=1,
+        help="Sets of a grid to show, best first; all are in sweep.parquet.",
+        rich_help_panel=OUTPUT,
+    ),
+]
+Ranking = Annotated[
+    RankBy,
+    typer.Option("--rank-by", help="The figure that puts sets in order.", rich_help_panel=OUTPUT),
 ]
 Quiet = Annotated[
     bool,

@@ -1,21 +1,23 @@
-"""The end of a run on the screen: a table of results and one of signals per account, warnings."""
+"""The end of a run on the screen: tables of results, signals and ranked sets, warnings."""
 
 import os
 import sys
 from collections.abc import Mapping, Sequence
 from decimal import Decimal
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
-from rich import box
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 from rich.text import Text
 
-from cli.numbers import money, money_columns, number, percent
+from cli.figures import Row, above_capital, figure_columns, plain_table
+from cli.numbers import money
+from cli.ranking import TOP, render_ranking
 
 if TYPE_CHECKING:
     from jobs.run import RunReport
+    from jobs.sweep_ranking import RankedFamily
 
 TOTAL = ""  # the strategy_id of an account's own row
 ALL_SHOWN = 24  # more strategies than this in an account are cut to its best and worst
@@ -23,18 +25,22 @@ SHOWN_EACH = 10
 LOUD = ("LATE BARS", "NO BARS")  # how warnings begin that put a whole run in doubt
 WIDTH_WITHOUT_TERMINAL = 120
 ROOMY = 112  # columns of a screen from which on two spaces part the columns of a table
-
-Row = Mapping[str, Any]
+SUMS = ("signals", "accepted", "round_trips")
+MONEY_SUMS = ("gross_pnl", "fees", "net_pnl")
 
 
 class Section(NamedTuple):
-    """An account in one currency: the rows to show, its total, and how many are not shown."""
+    """An account in one currency: the rows to show, its total, and how many are not shown.
+
+    Families have a row each; `families` are their sets, ranked.
+    """
 
     account_id: str
     currency: str
     rows: Sequence[Row]
     total: Row | None
     hidden: int
+    families: "Sequence[RankedFamily]" = ()
 
     @property
     def lines(self) -> list[Row]:
@@ -50,10 +56,10 @@ def stdout_console() -> Console:
     )
 
 
-def render_report(console: Console, report: "RunReport", seconds: float) -> None:
-    """Print tables, warnings, and where the run is."""
-    gap = 1 if console.width >= ROOMY else 0
-    for section in sections(report.summary):
+def render_report(console: Console, report: "RunReport", seconds: float, top: int = TOP) -> None:
+    """Print tables, warnings, and where the run is. Of a family the `top` sets are shown."""
+    gap = gap_of(console)
+    for section in sections(report.summary, report.families):
         console.print()
         console.print(results_table(section, gap))
         console.print()
@@ -65,6 +71,8 @@ def render_report(console: Console, report: "RunReport", seconds: float) -> None
                 f"{section.hidden} are in `summary` of {escape(str(report.folder))}/manifest.json",
                 style="dim",
             )
+        for family in section.families:
+            render_ranking(console, family, report.folder, top, gap)
     warnings = [*report.warnings, *capital_warnings(report.summary)]
     if warnings:
         console.print()
@@ -75,19 +83,45 @@ def render_report(console: Console, report: "RunReport", seconds: float) -> None
     console.print(f"{report.folder}  ({seconds:.1f} s)", markup=False, soft_wrap=True)
 
 
-def sections(summary: Sequence[Row]) -> list[Section]:
+def gap_of(console: Console) -> int:
+    """The space between columns of a table, beside the least."""
+    return 1 if console.width >= ROOMY else 0
+
+
+def sections(summary: Sequence[Row], families: "Sequence[RankedFamily]" = ()) -> list[Section]:
     """The summary by account and currency, in its order, long ones cut to the best and worst."""
     groups: dict[tuple[str, str], list[Row]] = {}
     for row in summary:
         groups.setdefault((row["account_id"], row["currency"]), []).append(row)
     found = []
     for (account_id, currency), group in groups.items():
-        rows = [row for row in group if row["strategy_id"] != TOTAL]
+        ranked = [
+            one for one in families if (one.account_id, one.currency) == (account_id, currency)
+        ]
+        in_families = {one.row["strategy_id"] for family in ranked for one in family.sets}
+        rows = [row for row in group if row["strategy_id"] not in {TOTAL, *in_families}]
         totals = [row for row in group if row["strategy_id"] == TOTAL]
         shown = best_and_worst(rows)
+        hidden = len(rows) - len(shown)
+        if rows or len(ranked) > 1:
+            shown += [family_row(family) for family in ranked]
         total = totals[0] if totals else None
-        found.append(Section(account_id, currency, shown, total, len(rows) - len(shown)))
+        found.append(Section(account_id, currency, shown, total, hidden, ranked))
     return found
+
+
+def family_row(family: "RankedFamily") -> Row:
+    """What the sets of a family add up to; figures that don't add up are not defined."""
+    rows = [one.row for one in family.sets]
+    codes = sorted({code for row in rows for code in row["rejected"]})
+    return {
+        **dict.fromkeys(rows[0]),
+        **{name: sum(row[name] for row in rows) for name in SUMS},
+        **{name: str(sum(Decimal(row[name]) for row in rows)) for name in MONEY_SUMS},
+        "rejected": {code: sum(row["rejected"].get(code, 0) for row in rows) for code in codes},
+        "strategy_id": f"{family.family_id}, {len(rows)} sets",
+        "start_capital": rows[0]["start_capital"],
+    }
 
 
 def best_and_worst(rows: Sequence[Row]) -> list[Row]:
@@ -101,30 +135,9 @@ def best_and_worst(rows: Sequence[Row]) -> list[Row]:
 def results_table(section: Section, gap: int = 1) -> Table:
     """Profit and risk per strategy; `gap` is the space between columns beside the least."""
     lines = section.lines
-    gross, fees, net = money_columns(
-        [row["gross_pnl"] for row in lines],
-        [row["fees"] for row in lines],
-        [row["net_pnl"] for row in lines],
-    )
-    (peaks,) = money_columns([row["peak_capital"] for row in lines])
-    columns: dict[str, list[str]] = {
-        "round\ntrips": [f"{row['round_trips']:,}" for row in lines],
-        "gross\nPnL": gross,
-        "\nfees": fees,
-        "net\nPnL": [_coloured(text, row) for text, row in zip(net, lines, strict=True)],
-        "wins\n%": [percent(row["win_rate"]) for row in lines],
-        "profit\nfactor": [number(row["profit_factor"]) for row in lines],
-        "drawdown\nmax %": [percent(row["max_drawdown_pct"]) for row in lines],
-        "\nSharpe": [number(row["sharpe"]) for row in lines],
-        "market\ntime %": [percent(row["time_in_market"]) for row in lines],
-        "peak\ncapital": [
-            f"[yellow]!{peak}[/yellow]" if _above_capital(row) else peak
-            for row, peak in zip(lines, peaks, strict=True)
-        ],
-    }
     title = f"{section.account_id}: {section.currency}, "
     title += f"start capital {money(lines[0]['start_capital'])}"
-    return _filled(_table(title, gap), section, columns)
+    return _filled(plain_table(title, gap, "\nstrategy"), section, figure_columns(lines))
 
 
 def signals_table(section: Section, gap: int = 1) -> Table:
@@ -138,21 +151,7 @@ def signals_table(section: Section, gap: int = 1) -> Table:
     }
     for code in codes:
         columns[_code_header(code)] = [f"{row['rejected'].get(code, 0):,}" for row in lines]
-    return _filled(_table(None, gap), section, columns)
-
-
-def _table(title: str | None, gap: int) -> Table:
-    table = Table(
-        box=box.SIMPLE_HEAD,
-        title=None if title is None else Text(title, style="bold"),
-        title_justify="left",
-        padding=(0, gap),
-        pad_edge=False,
-        collapse_padding=True,
-        show_edge=False,
-    )
-    table.add_column("\nstrategy", overflow="fold", min_width=10)
-    return table
+    return _filled(plain_table(None, gap, "\nstrategy"), section, columns)
 
 
 def _filled(table: Table, section: Section, columns: Mapping[str, Sequence[str]]) -> Table:
@@ -169,12 +168,6 @@ def _filled(table: Table, section: Section, columns: Mapping[str, Sequence[str]]
     return table
 
 
-def _coloured(text: str, row: Row) -> str:
-    net = Decimal(row["net_pnl"])
-    colour = "red" if net < 0 else "green"
-    return f"[{colour}]{text}[/{colour}]" if net else text
-
-
 def _code_header(code: str) -> str:
     """OPEN_LIMIT_EXCEEDED on two lines, so that its column stays narrow."""
     words = code.split("_")
@@ -184,15 +177,11 @@ def _code_header(code: str) -> str:
     return "\n".join(min(cuts, key=lambda parts: max(map(len, parts))))
 
 
-def _above_capital(row: Row) -> bool:
-    return row["peak_capital"] is not None and row["peak_capital"] > row["start_capital"]
-
-
 def capital_warnings(summary: Sequence[Row]) -> list[str]:
     """Accounts whose open positions cost more than their start capital at some time."""
     found = []
     for row in summary:
-        if row["strategy_id"] == TOTAL and _above_capital(row):
+        if row["strategy_id"] == TOTAL and above_capital(row):
             peak, start = money(row["peak_capital"]), money(row["start_capital"])
             found.append(
                 f"account {row['account_id']}: positions cost up to {peak} {row['currency']}, "

@@ -32,8 +32,16 @@ LATE_SHARE = 0.001  # more late bars than this are said loudly
 Progress = Callable[[int, int], None]
 
 
+def _unwatched(done: int, total: int) -> None:
+    """Say nothing."""
+
+
 class RunRequest(NamedTuple):
-    """What to run, and how. `only_strategies` empty: all of them."""
+    """What to run, and how. `only_strategies` empty: all of them.
+
+    A large run of many sets is done in chunks. `sets_done(done, total)` then counts sets, the
+    first time those that an earlier run had done.
+    """
 
     config: Config
     only_strategies: tuple[str, ...]
@@ -43,6 +51,7 @@ class RunRequest(NamedTuple):
     runner: str
     parallelism: int
     rank_by: RankBy = RankBy.NET_PNL
+    sets_done: Progress = _unwatched
 
 
 class RunReport(NamedTuple):
@@ -81,7 +90,7 @@ def execute(request: RunRequest, progress: Progress, sets_done: Progress = _unwa
             versions = {**_versions(plan), "strategies": None}  # the plan has them
             digest = digest_of(plan, config_as_dict(config), shas, code_version(), versions)
             kept = stack.enter_context(keeping(request.out, plan, digest, request.rank_by))
-            watch = Watch(progress, sets_done)
+            watch = Watch(progress, request.sets_done)
             run = _chunk_runner(request)
             rows, counts, summary = run_chunks(plan, tasks, total, kept, folder.staging, run, watch)
         else:

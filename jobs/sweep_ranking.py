@@ -1,6 +1,5 @@
 """Families of strategies ranked: each combination of parameters with its figures, best first."""
 
-import statistics
 from collections.abc import Mapping, Sequence
 from decimal import Decimal
 from enum import StrEnum
@@ -63,6 +62,8 @@ class RankedFamily(NamedTuple):
 
     def median(self, figure: str) -> Any:
         """The median of a figure over the sets that have it; None where none has."""
+        import statistics  # slow to load, and help needs this module
+
         values = [one.row[figure] for one in self.sets if one.row[figure] is not None]
         if not values:
             return None
