@@ -95,7 +95,14 @@ def sifted(answer: Answer, start: int, end: int, base_ms: int, now_ms: int) -> S
     """
     clock = now_ms if answer.clock_ms is None else min(now_ms, answer.clock_ms)
     final_end = newest_end(clock, base_ms)
-    inside = [row for row in answer.rows if row.ts is None or start <= row.ts < min(end, final_end)]
+    known_end = min(end, final_end)
+    bars_at = [row.ts for row in answer.rows if row.ts is not None and row.ts % base_ms == 0]
+    is_beyond = any(known_end <= ts <= clock for ts in bars_at)
+    last = max((ts + base_ms for ts in bars_at if start <= ts < known_end), default=start)
+    reached, settled = (end, known_end) if is_beyond else (last, last)
+    # A time that is off comes again with the next page, where that begins before it.
+    stop = known_end if reached in (start, end) else reached
+    inside = [row for row in answer.rows if row.ts is None or start <= row.ts < stop]
     inside.sort(key=lambda row: start if row.ts is None else row.ts)
     bars, whole = _columns(inside)
     code = bar_codes(bars, whole, base_ms)
@@ -107,12 +114,6 @@ def sifted(answer: Answer, start: int, end: int, base_ms: int, now_ms: int) -> S
         for row, one in zip(inside, code.tolist(), strict=True)
         if one != VALID
     )
-    on_time = whole & (bars.ts % base_ms == 0)
-    last = int(bars.ts[on_time].max()) + base_ms if on_time.any() else start
-    later = [row.ts for row in answer.rows if row.ts is not None and row.ts >= min(end, final_end)]
-    is_beyond = any(ts <= clock and ts % base_ms == 0 for ts in later)
-    reached = end if is_beyond else last
-    settled = min(end, final_end) if is_beyond else last
     return Step(kept, rows, rejects, reached, max(start, settled))
 
 

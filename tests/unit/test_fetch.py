@@ -148,7 +148,7 @@ def test_bad_rows_are_kept_apart_once(tmp_path: Path, venue: VenueServer) -> Non
     venue.bars = list(BARS)
     venue.bars[10] = venue.bars[10]._replace(high="1.00")
     venue.bars[20] = venue.bars[20]._replace(close="none")
-    venue.bars[999] = venue.bars[999]._replace(ts=venue.bars[999].ts + 1)  # ends a page
+    venue.bars[998] = venue.bars[998]._replace(ts=venue.bars[998].ts + 1)  # ends a page
     venue.bars.insert(40, venue.bars[40])
     for _ in range(2):
         fetched = Person().fetch(venue, tmp_path)
@@ -213,11 +213,12 @@ def test_a_killed_fetch_goes_on(tmp_path: Path) -> None:
         end = START + 13_000 * MINUTE
         command[-2:-2] = ["--to", str(end)]
         environment = os.environ | {"TRADEFLOW_EXCHANGE_URL": venue.url}
-        process = subprocess.Popen(command, env=environment, stderr=subprocess.DEVNULL)
+        process = subprocess.Popen(command, env=environment, stderr=subprocess.PIPE, text=True)
         while len(venue.asked) < 12 and process.poll() is None:
             time.sleep(0.01)
         process.kill()
-        process.wait()
+        _, told = process.communicate()
+        assert len(venue.asked) == 12, told
         venue.asked.clear()
         venue.faults.clear()
         fetched = Person(end + 3_600_000).fetch(venue, tmp_path / "bars", end=end)
@@ -255,10 +256,11 @@ TROUBLES = [
 def test_trouble_is_waited_out_or_told_once(
     tmp_path: Path, venue: VenueServer, fault: Fault, told: str
 ) -> None:
+    end = START + 1_100 * MINUTE
     venue.faults.extend([fault, fault])
     patient = Person()
-    patient.fetch(venue, tmp_path)
-    assert rows(tmp_path) == expected(BARS)
+    patient.fetch(venue, tmp_path, end=end)
+    assert rows(tmp_path) == expected(BARS[:1_100])
     first, second = patient.waited
     least = (7, 7) if fault is Fault.LIMIT else (0.5, 1)
     assert (first >= least[0], second >= least[1]) == (True, True)
@@ -266,7 +268,7 @@ def test_trouble_is_waited_out_or_told_once(
     venue.faults.extend([None, fault, fault, fault])
     out = tmp_path / "stuck"
     with pytest.raises(Refusal) as error:
-        Person().fetch(venue, out)
+        Person().fetch(venue, out, end=end)
     message = str(error.value)
     assert message.startswith("binance BTC/USDT 1m: no good answer in 3 tries, at last: ")
     assert told in message

@@ -60,7 +60,7 @@ class Pages:
         return Answer(tuple(Row(ts, (1.0, 1.0, 1.0, 1.0, 0.0), "") for ts in taken), None)
 
 
-@settings(max_examples=80)
+@settings(max_examples=60)
 @given(
     minutes=st.lists(st.integers(0, 6_000), max_size=12, unique=True).map(sorted),
     start=st.integers(0, 6_000),
