@@ -151,8 +151,9 @@ def _notes(request: "FetchRequest", fetched: "list[Fetched]") -> list[str]:
         if codes:
             lines.append(f"{name}: rejected: {codes}: {one.rejects}")
         if one.gaps.stretches:
+            plural = "" if one.gaps.longest_bars == 1 else "s"
             lines.append(
-                f"{name}: the longest gap is {one.gaps.longest_bars:,} bars from "
+                f"{name}: the longest gap is {one.gaps.longest_bars:,} bar{plural} from "
                 f"{_shown(one.gaps.longest_start)}"
             )
         if one.stored and one.first_ts - request.start >= DAY_MS:
