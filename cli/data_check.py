@@ -17,59 +17,66 @@ if TYPE_CHECKING:
 BAD_EXIT = 1
 STYLES = {"OK": "green", "WARN": "yellow", "BAD": "bold red"}
 CHECK_EXAMPLES = examples(
-    ("tradeflow data check 'data/bars/*.parquet'", "all symbols of a folder"),
-    ("... --max-gap 3d --max-jump 20", "a market that closes over weekends"),
-    ("... --strict --json", "for scripts: exit code 1 unless all is ok"),
+    ("tradeflow data check 'data/bars/*.parquet'", "a whole folder"),
+    ("... --max-gap 3d --max-jump 20", "a market with weekends"),
+    ("... --strict --json", "for scripts"),
 )
+
+Files = Annotated[
+    list[str], typer.Argument(metavar="GLOB", help="Files of bars, or quoted patterns.")
+]
+Timeframe = Annotated[
+    str | None,
+    typer.Option(
+        metavar="SPAN", help="The length of bars: 1m, 5m, 1h, 1d.", show_default="by the times"
+    ),
+]
+MaxGap = Annotated[
+    str | None,
+    typer.Option(
+        metavar="SPAN",
+        help="Longer gaps are told: 90m, 6h, 3d.",
+        show_default="60 bars",
+    ),
+]
+MaxJump = Annotated[
+    float,
+    typer.Option(
+        metavar="PERCENT",
+        min=0.01,
+        help="Larger moves from close to close are told, where they are also 20 times the "
+        "usual one.",
+    ),
+]
+MaxSpike = Annotated[
+    float,
+    typer.Option(
+        metavar="PERCENT",
+        min=0.01,
+        help="Larger moves that revert within a bar are bad, where they are also 20 times "
+        "the usual one.",
+    ),
+]
+Strict = Annotated[
+    bool, typer.Option("--strict", metavar=NO_VALUE, help="Exit code 1 for warnings too.")
+]
+AsJson = Annotated[
+    bool, typer.Option("--json", metavar=NO_VALUE, help="Print one JSON object only.")
+]
 
 
 def check(
-    files: Annotated[
-        list[str], typer.Argument(metavar="GLOB...", help="Files of bars, or quoted patterns.")
-    ],
-    timeframe: Annotated[
-        str | None,
-        typer.Option(
-            metavar="SPAN", help="The length of bars: 1m, 5m, 1h, 1d.", show_default="by the times"
-        ),
-    ] = None,
-    max_gap: Annotated[
-        str | None,
-        typer.Option(
-            metavar="SPAN",
-            help="Longer gaps are told: 90m, 6h, 3d.",
-            show_default="60 bars",
-        ),
-    ] = None,
-    max_jump: Annotated[
-        float,
-        typer.Option(
-            metavar="PERCENT",
-            min=0.01,
-            help="Larger moves from close to close are told, where they are also 20 times the "
-            "usual one.",
-        ),
-    ] = 5.0,
-    max_spike: Annotated[
-        float,
-        typer.Option(
-            metavar="PERCENT",
-            min=0.01,
-            help="Larger moves that revert within a bar are bad, where they are also 20 times "
-            "the usual one.",
-        ),
-    ] = 5.0,
-    is_strict: Annotated[
-        bool, typer.Option("--strict", metavar=NO_VALUE, help="Exit code 1 for warnings too.")
-    ] = False,
-    as_json: Annotated[
-        bool, typer.Option("--json", metavar=NO_VALUE, help="Print one JSON object only.")
-    ] = False,
+    files: Files,
+    timeframe: Timeframe = None,
+    max_gap: MaxGap = None,
+    max_jump: MaxJump = 5.0,
+    max_spike: MaxSpike = 5.0,
+    is_strict: Strict = False,
+    as_json: AsJson = False,
 ) -> None:
-    """Measure bars as a backtest would read them, and say per symbol: ok, warn or bad, and why.
+    """Measure bars as a backtest reads them; per symbol ok, warn or bad, and why.
 
-    Bad is what a backtest would suffer from without a word: rows that it drops, prices that spike,
-    levels that shift. Gaps alone are a warning. Exit code 1 where a symbol is bad.
+    Bad is what a backtest would suffer from without a word. Exit code 1 then.
     """
     with told():
         from feeds.checkup import check_files

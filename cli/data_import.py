@@ -20,10 +20,10 @@ if TYPE_CHECKING:
 WHAT, TIMES, WHERE = "What the files hold", "Their times", "Output"
 ALL_SHOWN = 24  # more files than this are shown only where something was left out of them
 IMPORT_EXAMPLES = examples(
-    ("tradeflow data import BTCUSDT-1m-2024-*.zip", "klines as Binance offers them"),
-    ("... XBTUSD_1.csv ETHUSD_1.csv", "Kraken's OHLCVT files"),
-    ("... bars.csv --symbol EURUSD --map ts=Date --map volume=none", "any table"),
-    ("... package.whl --member 'data/*.csv' --symbol X", "out of a zip"),
+    ("tradeflow data import BTCUSDT-1m-2024-*.zip", "Binance's klines"),
+    ("... XBTUSD_1.csv ETHUSD_1.csv", "Kraken's OHLCVT"),
+    ("... a.csv --symbol A --map ts=Date", "any table"),
+    ("... a.whl --member 'data/*.csv'", "out of a zip"),
 )
 
 
@@ -49,79 +49,95 @@ class TimeUnit(StrEnum):
     NS = "ns"
 
 
-def import_bars(
-    files: Annotated[
-        list[str], typer.Argument(metavar="FILE...", help="Files, or quoted patterns of them.")
-    ],
-    out: Annotated[
-        Path, typer.Option(metavar="DIR", help="The folder of bars.", rich_help_panel=WHERE)
-    ] = Path("data/bars"),
-    layout: Annotated[
-        Format,
-        typer.Option("--format", help="How the files are laid out.", rich_help_panel=WHAT),
-    ] = Format.AUTO,
-    symbol: Annotated[
-        str | None,
-        typer.Option(metavar="NAME", help="The symbol of all rows.", rich_help_panel=WHAT),
-    ] = None,
-    mapping: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--map",
-            metavar="FIELD=COLUMN",
-            help="Which column is symbol, ts, open, high, low, close or volume: its name or its "
-            "number from 1; ts=Date+Time joins two, volume=none is for files without. Repeatable.",
-            rich_help_panel=WHAT,
-        ),
-    ] = None,
-    member: Annotated[
-        str | None,
-        typer.Option(
-            metavar="NAME",
-            help="The member of a zip, or a quoted pattern of members.",
-            rich_help_panel=WHAT,
-        ),
-    ] = None,
-    timeframe: Annotated[
-        str | None,
-        typer.Option(
-            metavar="SPAN",
-            help="The length of bars: 1m, 5m, 1h, 1d.",
-            show_default="by name and times",
-            rich_help_panel=WHAT,
-        ),
-    ] = None,
-    time_format: Annotated[
-        str | None,
-        typer.Option(
-            metavar="FORMAT",
-            help="Of times as text, as strptime has it.",
-            show_default="ISO 8601",
-            rich_help_panel=TIMES,
-        ),
-    ] = None,
-    time_zone: Annotated[
-        str,
-        typer.Option(metavar="ZONE", help="Of times that name none.", rich_help_panel=TIMES),
-    ] = "UTC",
-    time_unit: Annotated[
-        TimeUnit, typer.Option(help="Of times as numbers.", rich_help_panel=TIMES)
-    ] = TimeUnit.AUTO,
-    as_json: Annotated[
-        bool,
-        typer.Option(
-            "--json",
-            metavar=NO_VALUE,
-            help="Print one JSON object only: all counts.",
-            rich_help_panel=WHERE,
-        ),
-    ] = False,
-) -> None:
-    """Read files of bars into a folder of Parquet files that a configuration can name.
+Files = Annotated[
+    list[str], typer.Argument(metavar="FILE", help="Files, or quoted patterns of them.")
+]
+Out = Annotated[
+    Path, typer.Option(metavar="DIR", help="The folder of bars.", rich_help_panel=WHERE)
+]
+Layout = Annotated[
+    Format,
+    typer.Option(
+        "--format",
+        metavar="LAYOUT",
+        help="auto, binance, kraken, bitfinex, cryptodatadownload, csv or parquet.",
+        rich_help_panel=WHAT,
+    ),
+]
+Symbol = Annotated[
+    str | None,
+    typer.Option(metavar="NAME", help="The symbol of all rows.", rich_help_panel=WHAT),
+]
+Maps = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--map",
+        metavar="FIELD=COLUMN",
+        help="Which column is symbol, ts, open, high, low, close or volume: its name or its "
+        "number from 1; ts=Date+Time joins two, volume=none is for files without. Repeatable.",
+        rich_help_panel=WHAT,
+    ),
+]
+Member = Annotated[
+    str | None,
+    typer.Option(
+        metavar="NAME",
+        help="The member of a zip, or a quoted pattern of members.",
+        rich_help_panel=WHAT,
+    ),
+]
+Timeframe = Annotated[
+    str | None,
+    typer.Option(
+        metavar="SPAN",
+        help="The length of bars: 1m, 5m, 1h, 1d.",
+        show_default="by name and times",
+        rich_help_panel=WHAT,
+    ),
+]
+TimeFormat = Annotated[
+    str | None,
+    typer.Option(
+        metavar="FORMAT",
+        help="Of times as text, as strptime has it.",
+        show_default="ISO 8601",
+        rich_help_panel=TIMES,
+    ),
+]
+TimeZone = Annotated[
+    str,
+    typer.Option(metavar="ZONE", help="Of times that name none.", rich_help_panel=TIMES),
+]
+Unit = Annotated[TimeUnit, typer.Option(help="Of times as numbers.", rich_help_panel=TIMES)]
+AsJson = Annotated[
+    bool,
+    typer.Option(
+        "--json",
+        metavar=NO_VALUE,
+        help="Print one JSON object only: all counts.",
+        rich_help_panel=WHERE,
+    ),
+]
 
-    Plain files, gzip and zips. Rows are checked as a backtest checks them and merged with what is
-    in the folder, so importing twice changes nothing. Rows that are left out are counted by code
-    and kept, with their values, in the folder's `rejects`.
+
+def import_bars(
+    files: Files,
+    out: Out = Path("data/bars"),
+    layout: Layout = Format.AUTO,
+    symbol: Symbol = None,
+    mapping: Maps = None,
+    member: Member = None,
+    timeframe: Timeframe = None,
+    time_format: TimeFormat = None,
+    time_zone: TimeZone = "UTC",
+    time_unit: Unit = TimeUnit.AUTO,
+    as_json: AsJson = False,
+) -> None:
+    """Read files of bars into a folder that a configuration can name.
+
+    Plain files, gzip and zips; rows are checked as a backtest does and merged.
+
+    Rows that are left out are counted by code and kept in the folder's rejects.
     """
     with told("interrupted: what is in the folder is whole; the same command again goes on"):
         from feeds.columns import parse_mapping

@@ -21,16 +21,17 @@ import pyarrow as pa
 
 from feeds.columns import NONE, PRICES, Columns, Mapping, find_columns
 from feeds.csv_rows import Shape
-from feeds.times import AUTO, EACH, Times, epoch_ms, mostly_numbers
+from feeds.times import AUTO, EACH, Times, epoch_ms, length_text, mostly_numbers
 from jobs.values import NUMBER
 from udfs.errors import ConfigError
+from udfs.timeframes import MINUTE_MS
 
 BINANCE, KRAKEN, BITFINEX, CDD = "binance", "kraken", "bitfinex", "cryptodatadownload"
 CSV, PARQUET = "csv", "parquet"
 FORMATS = (AUTO, BINANCE, KRAKEN, BITFINEX, CDD, CSV, PARQUET)
 BINANCE_NAME = re.compile(r"([A-Z0-9_]+)-(\d+(?:s|m|h|d|w|mo|M))-\d{4}-\d{2}(?:-\d{2})?\.\w+")
-KRAKEN_NAME = re.compile(r"([A-Z0-9.]+)_(\d+)\.csv", re.IGNORECASE)
-SYMBOL_NAME = re.compile(r"([A-Z0-9]{5,15})\.\w+")
+KRAKEN_NAME = re.compile(r"([A-Z0-9.]+)_(1|5|15|30|60|240|720|1440)\.csv")
+SYMBOL_NAME = re.compile(r"([A-Z0-9]*[A-Z][A-Z0-9]*)\.\w+")
 IN_ORDER = Columns((0,), 1, 2, 3, 4, 5, None)
 COLUMNS = {
     BINANCE: (12, IN_ORDER),
@@ -76,9 +77,7 @@ def name_parts(name: str) -> NameParts:
     if found := BINANCE_NAME.fullmatch(name):
         return NameParts(BINANCE, found[1], found[2])
     if found := KRAKEN_NAME.fullmatch(name):
-        minutes = int(found[2][:9])
-        whole = {1440: "1d"}.get(minutes, f"{minutes // 60}h" if minutes % 60 == 0 else None)
-        return NameParts(KRAKEN, found[1], whole or f"{minutes}m")
+        return NameParts(KRAKEN, found[1], length_text(int(found[2]) * MINUTE_MS))
     found = SYMBOL_NAME.fullmatch(name)
     return NameParts(None, found[1] if found else None, None)
 

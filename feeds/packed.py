@@ -7,6 +7,8 @@ sane size is refused before it is unpacked.
 import fnmatch
 import gzip
 import io
+import lzma
+import struct
 import zipfile
 import zlib
 from collections.abc import Iterator
@@ -20,9 +22,13 @@ MOST_BYTES = 4096 * MIB
 # Real bars pack to a 4th, and to a 30th where nothing was traded; zeros pack to a 1000th.
 MOST_RATIO, RATIO_FROM = 200, 64 * MIB
 PIECE = 16 * MIB
-ZIP, GZIP = b"PK", b"\x1f\x8b"
+ZIP, GZIP = (b"PK\3\4", b"PK\5\6"), b"\x1f\x8b"
 IGNORED = ("__MACOSX/", ".")  # how names of members begin that no person put there
-DAMAGED = (zipfile.BadZipFile, zlib.error, EOFError, gzip.BadGzipFile, NotImplementedError)
+# What the readers of packed files raise of damaged ones, names of members included.
+DAMAGED = (
+    zipfile.BadZipFile, zlib.error, lzma.LZMAError, struct.error, EOFError, NotImplementedError,
+    UnicodeDecodeError,
+)  # fmt: skip
 
 
 class Content(NamedTuple):
@@ -42,7 +48,7 @@ def contents(path: str, member: str | None) -> Iterator[Content]:
         with open(path, "rb") as file:
             start = file.read(4)
             file.seek(0)
-            if start.startswith(ZIP) and zipfile.is_zipfile(file):
+            if start.startswith(ZIP):
                 yield from _members(path, file, member)
                 return
             if member is not None:
@@ -94,7 +100,8 @@ def _chosen(path: str, archive: zipfile.ZipFile, member: str | None) -> list[zip
     infos = {
         info.filename: info
         for info in archive.infolist()
-        if not info.is_dir() and not info.filename.startswith(IGNORED)
+        if info.filename and not info.filename.endswith("/")
+        if not info.filename.startswith(IGNORED)
     }
     shown = ", ".join(list(infos)[:5]) + (f", ... ({len(infos)} in all)" if len(infos) > 5 else "")
     if not infos:

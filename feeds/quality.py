@@ -7,6 +7,7 @@ around it. Measured on a year of bars of seven pairs of a crypto venue: in bars 
 revert, amid others of a fifth of them or more.
 """
 
+import math
 from typing import NamedTuple
 
 import numpy as np
@@ -26,6 +27,7 @@ MISSING_SHARE = 0.05
 FROZEN_BARS = 60
 NO_VOLUME_SHARE = 0.5
 SHOWN = 3
+MOST_MOVE = 700.0  # the largest of which a share fits a double
 
 
 class Limits(NamedTuple):
@@ -110,7 +112,8 @@ def measure(symbol: str, bars: Bars, whole_ts: Bools, base_ms: int, limits: Limi
     # The two moves of a spike are told as one, as a spike.
     single = ~(spikes[1:] | spikes[:-1]) if len(moves) else np.empty(0, np.bool_)
     is_level = single & (np.abs(moves) >= np.maximum(LEVEL_FLOOR, limit))
-    is_large = (np.abs(moves) >= limit) & (np.abs(np.expm1(moves)) >= limits.max_jump)
+    shares = np.abs(np.expm1(np.minimum(moves, MOST_MOVE)))
+    is_large = (np.abs(moves) >= limit) & (shares >= limits.max_jump)
     is_jump = single & ~is_level & is_large
     wicks = _wicks(kept)
     is_wick = np.abs(wicks) >= max(WICK_FLOOR, 2 * MOVE_SCALES * usual)
@@ -136,8 +139,13 @@ def measure(symbol: str, bars: Bars, whole_ts: Bools, base_ms: int, limits: Limi
     )
 
 
+def _log(prices: Floats, others: Floats) -> Floats:
+    """The moves to prices from others; of any size, where a ratio of the two may not fit."""
+    return np.log(prices) - np.log(others)
+
+
 def _share(move: float) -> float:
-    return float(np.expm1(move))
+    return math.expm1(min(move, MOST_MOVE))
 
 
 def _usual(moves: Floats) -> float:
@@ -187,8 +195,8 @@ def _deviations(bars: Bars) -> Floats:
     """How far each bar's close, or its open, is off the close before it."""
     deviations = np.zeros(len(bars.ts))
     if len(deviations) > 1:
-        closes = np.log(bars.close[1:] / bars.close[:-1])
-        opens = np.log(bars.open[1:] / bars.close[:-1])
+        closes = _log(bars.close[1:], bars.close[:-1])
+        opens = _log(bars.open[1:], bars.close[:-1])
         deviations[1:] = np.where(np.abs(closes) >= np.abs(opens), closes, opens)
     return deviations
 
@@ -201,7 +209,7 @@ def _spikes(bars: Bars, moves: Floats, limit: float) -> Bools:
     spikes = np.zeros(len(bars.ts), dtype=np.bool_)
     if not len(moves):
         return spikes
-    opens = np.log(bars.open[1:] / bars.close[:-1])
+    opens = _log(bars.open[1:], bars.close[:-1])
     size = np.zeros(len(bars.ts))
     size[1:] = _reverting(opens, moves - opens)
     size[1:-1] = np.maximum(size[1:-1], _reverting(moves[:-1], moves[1:]))
@@ -229,7 +237,7 @@ def _wicks(bars: Bars) -> Floats:
     inner = [column[1:-1] for column in (bars.open, bars.close)]
     tops = np.maximum.reduce([*inner, bars.high[:-2], bars.high[2:]])
     bottoms = np.minimum.reduce([*inner, bars.low[:-2], bars.low[2:]])
-    up, down = np.log(bars.high[1:-1] / tops), np.log(bars.low[1:-1] / bottoms)
+    up, down = _log(bars.high[1:-1], tops), _log(bars.low[1:-1], bottoms)
     wicks[1:-1] = np.where(up >= -down, np.maximum(up, 0), np.minimum(down, 0))
     return wicks
 

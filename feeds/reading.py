@@ -25,10 +25,12 @@ from feeds.csv_rows import (
 from feeds.layouts import (
     AUTO,
     CSV,
+    KRAKEN,
     PARQUET,
     SAMPLE,
     Choice,
     Layout,
+    NameParts,
     cells_layout,
     check_times,
     name_parts,
@@ -149,7 +151,7 @@ def _parquet(content: Content, choice: Choice) -> FileBars:
         symbol = () if columns.symbol is None else (columns.symbol,)
         wanted = sorted({*columns.ts, *columns.prices, *symbol})
         table = file.read(columns=[names[at] for at in wanted])
-    except (pa.ArrowException, OSError) as error:
+    except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
         raise ConfigError(f"{source}: is no Parquet file that can be read: {error}") from None
     shape = Shape(len(names), "", columns.ts, columns.prices, columns.symbol, False)
     ts = table[names[columns.ts[0]]]
@@ -200,17 +202,20 @@ def _file_bars(
     rows: Rows,
     show: Callable[[Ints], Iterator[Values]],
 ) -> FileBars:
+    parts = name_parts(content.name)
+    if parts.layout == KRAKEN != layout.name:
+        parts = NameParts(None, None, None)  # any name may end in _1
     ts, whole = epoch_ms(rows.ts, layout.times)
     prices = rows.prices
     if len(prices) == 4:
         prices = (*prices, np.zeros(len(ts)))
-    symbols, symbol = _symbols(content, choice, rows)
+    symbols, symbol = _symbols(content, choice.symbol, parts.symbol, rows)
     return FileBars(
         content.source,
         layout.name,
         layout.told,
         layout.header_lines,
-        name_parts(content.name).timeframe,
+        parts.timeframe,
         symbols,
         symbol,
         rows.numbers,
@@ -221,10 +226,12 @@ def _file_bars(
     )
 
 
-def _symbols(content: Content, choice: Choice, rows: Rows) -> tuple[tuple[str, ...], Ints]:
-    """The symbols of a file and which row has which."""
+def _symbols(
+    content: Content, given: str | None, by_name: str | None, rows: Rows
+) -> tuple[tuple[str, ...], Ints]:
+    """The symbols of a file and which row has which: given, in a column, or by the file's name."""
     count = len(rows.numbers)
-    if choice.symbol is None and rows.symbol is not None:
+    if given is None and rows.symbol is not None:
         column = rows.symbol.combine_chunks().dictionary_encode()
         names = [None if name is None else name.strip() for name in column.dictionary.to_pylist()]
         symbols = tuple(sorted({name for name in names if name is not None and is_symbol(name)}))
@@ -232,7 +239,7 @@ def _symbols(content: Content, choice: Choice, rows: Rows) -> tuple[tuple[str, .
         places = [numbers.get(name or "", NO_SYMBOL) for name in names]
         indices = column.indices.fill_null(len(names)).to_numpy(zero_copy_only=False)
         return symbols, np.array([*places, NO_SYMBOL], dtype=np.int64)[indices]
-    name = choice.symbol or name_parts(content.name).symbol
+    name = given or by_name
     if name is None:
         raise ConfigError(
             f"{content.source}: of which symbol its bars are can't be told; give --symbol NAME, or "
