@@ -206,7 +206,7 @@ def test_days_without_trades_are_zeros():
 
 def test_groups_have_a_row_per_day():
     daily = daily_pnl(THREE, by="symbol")
-    assert len(daily) == 8
+    assert daily["symbol"].tolist() == ["BTCUSD", "ETHUSD"] * 4  # by day, then by group
     assert daily[daily["symbol"] == "ETHUSD"]["net_pnl"].tolist() == [0, -10, 0, 0]
     assert list(daily_pnl(THREE, by=["account_id", "strategy"]))[:3] == [
         "account_id", "strategy", "currency",
@@ -304,6 +304,7 @@ def test_a_recovered_drawdown_and_one_from_the_start():
     days = [found[f"max_drawdown_{word}"] for word in ("peak", "trough", "recovery", "days")]
     assert days == ["2023-12-31", "2024-01-01", "2024-01-02", 2]
     assert found["longest_drawdown_days"] == 3
+    assert summary(matches(*rows[:2]), start_capital=100)["longest_drawdown_days"] == 2
 
 
 def test_dates_are_those_of_the_deepest_share():
@@ -322,9 +323,9 @@ def test_fees_on_top_of_a_loss():
 
 def test_matches_come_in_any_order():
     assert summary(THREE.iloc[::-1]) == summary(THREE)
-    streak = matches(*[("BTCUSD", f"2024-01-0{day}T10:00", net, "0")
-                       for day, net in ((4, "-1"), (1, "-1"), (2, "1"), (3, "-1"))])  # fmt: skip
-    assert summary(streak)["longest_losing_streak"] == 2
+    rows = [("BTCUSD", f"2024-01-0{day}T10:00", net, "0")
+            for day, net in ((1, "-1"), (3, "1"), (2, "-1"))]  # fmt: skip
+    assert summary(matches(*rows))["longest_losing_streak"] == 2
 
 
 # ---- currencies ------------------------------------------------------------------------------
