@@ -31,6 +31,35 @@ EXAMPLES = examples(
 )
 
 
+Consecutive = Annotated[
+    int, typer.Option(metavar="N", min=0, help="Cuts at bars in a row.", rich_help_panel=CUTS)
+]
+From = Annotated[
+    str | None,
+    typer.Option(
+        "--from",
+        metavar="TIME",
+        help="Where those in a row begin, instead of in the middle of the run.",
+        rich_help_panel=CUTS,
+    ),
+]
+Random = Annotated[
+    int, typer.Option(metavar="N", min=0, help="Cuts at random bars.", rich_help_panel=CUTS)
+]
+Seed = Annotated[
+    int, typer.Option(metavar="N", min=0, help="Decides what is random.", rich_help_panel=CUTS)
+]
+AsJson = Annotated[
+    bool,
+    typer.Option(
+        "--json",
+        metavar=NO_VALUE,
+        help="Print one JSON object only: what was checked and all that was found.",
+        rich_help_panel=options.OUTPUT,
+    ),
+]
+
+
 def lookahead(
     config: options.ConfigFile = Path("conf/backtest.yaml"),
     prices: options.Prices = None,
@@ -38,36 +67,11 @@ def lookahead(
     end: options.End = None,
     strategy: options.Strategies = None,
     settings: options.Settings = None,
-    consecutive: Annotated[
-        int,
-        typer.Option(metavar="N", min=0, help="Cuts at bars in a row.", rich_help_panel=CUTS),
-    ] = 2_000,
-    from_: Annotated[
-        str | None,
-        typer.Option(
-            "--from",
-            metavar="TIME",
-            help="Where those in a row begin, instead of in the middle of the run.",
-            rich_help_panel=CUTS,
-        ),
-    ] = None,
-    random: Annotated[
-        int,
-        typer.Option(metavar="N", min=0, help="Cuts at random bars.", rich_help_panel=CUTS),
-    ] = 200,
-    seed: Annotated[
-        int,
-        typer.Option(metavar="N", min=0, help="Decides what is random.", rich_help_panel=CUTS),
-    ] = 1,
-    as_json: Annotated[
-        bool,
-        typer.Option(
-            "--json",
-            metavar=NO_VALUE,
-            help="Print one JSON object only: what was checked and all that was found.",
-            rich_help_panel=options.OUTPUT,
-        ),
-    ] = False,
+    consecutive: Consecutive = 2_000,
+    from_: From = None,
+    random: Random = 200,
+    seed: Seed = 1,
+    as_json: AsJson = False,
 ) -> None:
     """Cut a run's bars off at many times and see that nothing before the cut changes.
 

@@ -110,10 +110,21 @@ def _not_again(case: _Case, sample: Sample, seen: Seen) -> Leak | None:
         value = case.cut(count)[0]
         if not _equal(value, first[count]):
             return _made(case, seen, Fault.OUTSIDE, first[count], value)
-    return None if case.name.is_strategy else _not_the_piece_again(case, seen)
+    return (_no_answers_again if case.name.is_strategy else _no_values_again)(case, seen)
 
 
-def _not_the_piece_again(case: _Case, seen: Seen) -> Leak | None:
+def _no_answers_again(case: _Case, seen: Seen) -> Leak | None:
+    """The same, of all answers of a strategy in a piece of the run."""
+    count = case.walk.end_of(case.piece)
+    one, other = (answers_of(cut_run(case.walk, case.walk.pieces, count).signals) for _ in "12")
+    for close_ts, strategy in sorted({*one, *other}):
+        pair = one.get((close_ts, strategy)), other.get((close_ts, strategy))
+        if strategy == case.strategy and pair[0] != pair[1]:
+            return _made(case._replace(close_ts=close_ts), seen, Fault.OUTSIDE, *pair)
+    return None
+
+
+def _no_values_again(case: _Case, seen: Seen) -> Leak | None:
     """The same, of all values of a feature in a piece of the run."""
     own = case.reference.piece(case.piece)[case.frame]
     again = case.reference.computed(case.piece)[case.frame]

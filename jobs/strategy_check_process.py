@@ -5,6 +5,7 @@
 REQUEST is a file with a pickled (source, bars by symbol), ANSWER the file for what came out.
 """
 
+import functools
 import os
 import pickle
 import subprocess
@@ -75,29 +76,30 @@ def _or_message(call: Any) -> Any:
 
 
 class OtherProcess:
-    """The values of a module as another process has them; `problem` where there are none."""
+    """A module's values as another process has them; it is started when first asked."""
 
     def __init__(self, given: Given) -> None:
         self.given = given
-        self.values: dict[tuple[str, str], Any] = {}
-        self.problem = ""
-        source = given.module.source
+
+    @functools.cached_property
+    def values(self) -> dict[tuple[str, str], Any] | str:
+        """All of them; why there are none."""
+        source = self.given.module.source
         with tempfile.TemporaryDirectory(prefix="tradeflow-check-") as folder:
             request, answer = Path(folder) / "request", Path(folder) / "answer"
-            request.write_bytes(pickle.dumps((source, dict(given.bars))))
+            request.write_bytes(pickle.dumps((source, dict(self.given.bars))))
             try:
                 done = subprocess.run(
                     [sys.executable, "-P", "-m", "jobs.strategy_check_process", request, answer],
                     env=_environment(), capture_output=True, timeout=PATIENCE_S, check=False,
                 )  # fmt: skip
             except subprocess.TimeoutExpired:
-                self.problem = f"did not end within {PATIENCE_S} s"
-                return
+                return f"did not end within {PATIENCE_S} s"
             if not answer.exists():
                 lines = done.stderr.decode(errors="replace").strip().splitlines()
-                self.problem = f"can't be loaded again from its text: {(lines or ['no word'])[-1]}"
-                return
-            self.values = pickle.loads(answer.read_bytes())
+                return f"can't be loaded again from its text: {(lines or ['no word'])[-1]}"
+            found: dict[tuple[str, str], Any] = pickle.loads(answer.read_bytes())
+            return found
 
     def feature(self, kind: FeatureKind) -> Line:
         """The line of a feature."""
@@ -108,7 +110,8 @@ class OtherProcess:
         return self._line(("strategy", kind.name), lambda: strategy_values(self.given, kind))
 
     def _line(self, name: tuple[str, str], call: Any) -> Line:
-        theirs = self.values.get(name, self.problem)
+        values = self.values
+        theirs = values if isinstance(values, str) else values[name]
         mine = _or_message(call)
         if isinstance(theirs, str) or isinstance(mine, str):
             return failed(CHECK, theirs if isinstance(theirs, str) else mine)
