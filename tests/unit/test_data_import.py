@@ -126,6 +126,8 @@ LAYOUTS: dict[str, tuple[str, str | bytes, list[str], str, str]] = {
         "\ufeff" + PLAIN
         + "".join(f'{t},{o},"{h}",{low},{c},{v}\n\n' for t, o, h, low, c, v in ROWS),
         ["--symbol", "A"], "A", "csv"),
+    "a name that is no venue's": (
+        "ab_60.csv", PLAIN + lines(ROWS, "ms", *"ohlcv"), ["--symbol", "A"], "A", "csv"),
     "no header, in order": (
         "a.csv", lines(ROWS, "ms", "o", "h", "l", "c", "v"), ["--symbol", "A"], "A", "csv"),
     "numbers of columns": (

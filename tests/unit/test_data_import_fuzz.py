@@ -14,12 +14,18 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from typer.testing import CliRunner
 
 from cli.main import app
+from feeds.layouts import Choice
+from feeds.packed import contents
+from feeds.reading import read_bars
 from tests.odd_values import NUMBERS, TIMES
+from udfs.errors import ConfigError
 
 START = 1_717_200_000_000
 EARLIEST = -62_104_060_800_000  # the year 2
@@ -208,3 +214,34 @@ def test_a_packed_file_that_is_cut_anywhere(tmp_path: Path) -> None:
         packed.write_bytes(whole[:stop])
         assert run(packed, "--out", tmp_path / "bars").exit_code == 2
     assert not (tmp_path / "bars").exists()
+
+
+@pytest.mark.parametrize("method", [0, 8, 12, 14, -1])
+def test_damaged_files_are_read_or_refused(method: int, tmp_path: Path) -> None:
+    """Stored, deflate, bzip2 and lzma; and Parquet. Anything but ConfigError would fail."""
+    rng = random.Random(method)
+    lines = b"\n".join(good_line(rng, minute) for minute in range(50))
+    path = tmp_path / "ABCUSD-1m-2024-06.zip"
+    if method >= 0:
+        with zipfile.ZipFile(path, "w", method) as archive:
+            archive.writestr("ABCUSD-1m-2024-06.csv", lines)
+    else:
+        names = ("ts", "open", "high", "low", "close", "volume")
+        pq.write_table(pa.table({name: [1.0] * 50 for name in names}), path)
+    whole = path.read_bytes()
+    outcomes = Counter[str]()
+    for _ in range(50):
+        damaged = bytearray(whole)
+        for _ in range(rng.choice((1, 2, 8))):
+            at = min(rng.choice((rng.randrange(60), rng.randrange(len(whole)))), len(damaged) - 1)
+            damaged[at : at + rng.randrange(2)] = rng.randbytes(rng.randrange(3))
+        path.write_bytes(damaged)
+        try:
+            for content in contents(str(path), None):
+                read = read_bars(content, Choice(symbol="A"))
+                list(read.show(np.arange(len(read.numbers))))
+            outcomes["read"] += 1
+        except ConfigError as error:
+            assert str(path) in str(error)
+            outcomes["refused"] += 1
+    assert outcomes["refused"] > 10
