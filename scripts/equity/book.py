@@ -6,11 +6,13 @@ from decimal import Decimal
 from typing import Any, NamedTuple
 
 import numpy as np
+import pyarrow as pa
 
 from schemas import config_values
 from scripts.equity import sources
 from scripts.equity.capital import Capital, capital_of
 from scripts.equity.columns import Names, used
+from scripts.equity.columns import names as names_of
 from scripts.equity.levels import EquityLines, Opened, read_equity, read_opened
 from scripts.equity.matches import ALL, COLUMN_OF, UNKNOWN, Quotes, Trades, read_trades
 from scripts.equity.sources import Source
@@ -63,7 +65,7 @@ def load(given: Any, ask: Ask) -> Book:
     notes: list[str] = []
     symbols = config.get("symbols") or {}
     configured = {name: (one or {}).get("quote") or name[-3:] for name, one in symbols.items()}
-    quotes = Quotes(_currency(ask.currency), configured)
+    quotes = Quotes(_currency(ask.currency) or _currency_of(source.equity), configured)
     trades = read_trades(source.matches, source.label, zone, quotes, notes)
     only = _only_currency(trades, quotes)
     equity, days = None, None
@@ -125,6 +127,14 @@ def _currency(value: Any) -> str | Mapping[str, str] | None:
     raise ConfigError(
         f"currency: {value!r}; expected a currency such as 'USD', or a mapping of symbol to quote"
     )
+
+
+def _currency_of(equity: pa.Table | None) -> str | None:
+    """The currency of equity_daily where it is the only one: it tells that of odd symbols."""
+    if equity is None or "currency" not in equity.column_names:
+        return None
+    values = used(names_of(equity["currency"]))
+    return values[0] if len(values) == 1 and values[0] else None
 
 
 def _only_currency(trades: Trades, quotes: Quotes) -> str | None:

@@ -393,6 +393,10 @@ def test_equity_daily_marks_to_market():
     by_symbol = summary_by(THREE, "symbol", equity_daily=EQUITY)
     assert by_symbol["basis"].tolist() == ["realized-only"] * 2
     assert by_symbol["days"].tolist() == [4, 4]  # of equity_daily, though ETHUSD has one match
+    stocks = THREE.assign(symbol="AAPL")
+    for frame in (stocks, THREE[["match_ts", "net_pnl"]]):  # equity_daily tells the currency
+        found = summary(frame, equity_daily=EQUITY.assign(currency="NOK"))
+        assert (found["currency"], found["trades"], found["max_drawdown"]) == ("NOK", 3, 60.5)
     dated = EQUITY.assign(day=pd.to_datetime(EQUITY["day"]))
     assert summary(THREE, equity_daily=dated)["max_drawdown"] == 60.5
 
