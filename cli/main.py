@@ -42,7 +42,7 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
-data = typer.Typer(help="Bars: make some to try things on.", no_args_is_help=True)
+data = typer.Typer(help="Bars: fetch, import, check or simulate them.", no_args_is_help=True)
 
 
 def _version(wanted: bool) -> None:
@@ -102,10 +102,9 @@ class WithoutPandas:
 
 
 def _asked_by_own_code() -> bool:
-    """Whether a module of the user is being imported."""
-    from schemas.own_code import is_loading
-
-    return is_loading()
+    """Whether a module of the user is being imported; who does that has imported the loader."""
+    loader = sys.modules.get("schemas.own_code")
+    return loader is not None and bool(loader.is_loading())
 
 
 def _stop(number: int, frame: object) -> None:
