@@ -130,9 +130,11 @@ def summary(
 
     net_pnl, gross_pnl, fees and unrealized are exact Decimals, other money and ratios floats;
     shares are of 1. max_drawdown is money and max_drawdown_pct a share of the highest value before,
-    both 0 or more, as in a run's manifest. docs/figures.md explains every key. `basis` says whether equity is "marked to
-    market" or "realized-only". `by_currency` holds the same dict per currency; with several of
-    them the figures at the top are None, as nothing adds two currencies.
+    both 0 or more, as in a run's manifest. docs/figures.md explains every key.
+
+    `basis` says whether equity is "marked to market" or "realized-only". `by_currency` holds the
+    same dict per currency; with several of them the figures at the top are None, as nothing adds
+    two currencies.
     """
     from scripts.equity.book import Ask, load
     from scripts.equity.report import summarise
