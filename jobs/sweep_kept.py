@@ -88,14 +88,13 @@ class Kept:
         folder.mkdir()
         try:
             yield folder
-            final = folder.rename(self.path / name)
+            out = read_chunk(folder)
+            if out is None:
+                raise FileNotFoundError(2, "the chunk's files are not there", str(folder))
+            self.chunks.append((folder.rename(self.path / name), out))
         except BaseException:
             shutil.rmtree(folder, ignore_errors=True)
             raise
-        out = read_chunk(final)
-        if out is None:
-            raise FileNotFoundError(2, "a chunk's files are gone", str(final))
-        self.chunks.append((final, out))
 
     def remove(self) -> None:
         """Remove the folder."""

@@ -88,7 +88,9 @@ def merge(plan: RunPlan, chunks: Sequence[tuple[Path, ChunkOut]], staging: Path)
 
 def _in_order(plan: RunPlan, parts: Sequence[tuple[Source, Part]], time: str) -> Iterator[Columns]:
     """The records of all parts as columns, some MERGE_ROWS at a time, as `joined` orders them."""
-    counts = np.sum([np.diff(part.starts) for _, part in parts], axis=0)
+    counts = np.zeros(SLICES, dtype=np.int64)
+    for _, part in parts:
+        counts += np.diff(part.starts)
     for begin, end in _spans(counts):
         pieces = []
         for source, part in parts:

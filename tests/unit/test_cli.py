@@ -110,12 +110,12 @@ def test_options_become_a_request(executed):
     assert config.prices.files == ("a/*.csv", "b.csv")
     assert (config.run.id, config.run.start) == ("june", 1559347200000)
     assert config.accounts[0].fee_bps == 5 * 10**18
-    assert request[1:] == (("ema",), Path("elsewhere"), True, True, "local", 2)
+    assert request[1:7] == (("ema",), Path("elsewhere"), True, True, "local", 2)
 
 
 def test_flink_runs_by_default(executed):
     assert backtest().exit_code == 0
-    assert executed[0][1:] == ((), Path("runs"), False, False, "flink", 1)
+    assert executed[0][1:7] == ((), Path("runs"), False, False, "flink", 1)
 
 
 def test_quiet_prints_the_folder_only(executed):

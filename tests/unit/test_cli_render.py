@@ -8,7 +8,8 @@ import pytest
 from rich.console import Console
 
 from cli.numbers import MISSING, money, money_columns, number, percent
-from cli.progress import LINE_EVERY_S, plain_lines
+from cli.progress import LINE_EVERY_S, PlainLines
+from cli.ranking import render_ranking
 from cli.render import (
     ALL_SHOWN,
     SHOWN_EACH,
@@ -17,6 +18,7 @@ from cli.render import (
     render_report,
     sections,
 )
+from jobs.sweep_ranking import RankBy, RankedFamily, RankedSet
 
 
 def row(strategy_id, net="25.5", account_id="main", **changes):
@@ -42,13 +44,23 @@ def row(strategy_id, net="25.5", account_id="main", **changes):
     } | changes
 
 
-def rendered(summary, width=120, warnings=(), **options):
+def rendered(summary, width=120, warnings=(), families=(), top=20, **options):
     text = io.StringIO()
     console = Console(file=text, width=width, highlight=False, **options)
     folder = Path("runs/demo")
-    report = SimpleNamespace(folder=folder, summary=summary, warnings=list(warnings), manifest={})
-    render_report(console, report, 3.21)
+    report = SimpleNamespace(
+        folder=folder, summary=summary, warnings=list(warnings), manifest={}, families=families
+    )
+    render_report(console, report, 3.21, top)
     return text.getvalue()
+
+
+def family(rows, params, **changes):
+    """Rows in order of rank, as a ranked family."""
+    ranked = zip(rows, params, strict=True)
+    sets = tuple(RankedSet(rank, given, one) for rank, (one, given) in enumerate(ranked, 1))
+    given = {"rank_by": RankBy.NET_PNL, "is_shared": False, "parameters": tuple(params[0])}
+    return RankedFamily("main", "USD", "sweep", "ema_cross", "15m", sets=sets, **given | changes)
 
 
 def test_a_line_per_strategy_and_a_total():
@@ -147,7 +159,7 @@ def test_single_numbers():
 
 def test_progress_without_a_terminal_is_a_line_now_and_then(capsys):
     now = 0.0
-    report = plain_lines(lambda: now)
+    report = PlainLines(lambda: now)
     report(10, 1000)
     now = LINE_EVERY_S
     report(250, 1000)
@@ -157,3 +169,65 @@ def test_progress_without_a_terminal_is_a_line_now_and_then(capsys):
     report(1000, 1000)
     lines = capsys.readouterr().err.splitlines()
     assert lines == ["250 of 1,000 bars (25 %) after 5 s", "1,000 of 1,000 bars (100 %) after 11 s"]
+
+
+def test_progress_of_sets(capsys):
+    now = 0.0
+    report = PlainLines(lambda: now)
+    report.sets(120, 500)
+    now = LINE_EVERY_S
+    report(307_900_000, 1_282_700_000)
+    assert capsys.readouterr().err.splitlines() == [
+        "resumed: 120 of 500 sets were done",
+        "120 of 500 sets, 308 of 1,283 million bars (24 %) after 5 s",
+    ]
+
+
+# ---- families --------------------------------------------------------------------------------
+
+NETS = ["300", "200", "-50", "-100", "-4000"]
+SETS = [row(f"sweep/{i}", net, round_trips=i) for i, net in enumerate(NETS)]
+PARAMS = [{"fast": i, "slow": 50, "tf": "1h"} for i in range(len(NETS))]
+
+
+def test_a_family_is_ranked_with_its_median_and_its_worst():
+    text = rendered([*SETS, row("", "-3650")], families=[family(SETS, PARAMS)], top=2)
+    lines = [line.split() for line in text.splitlines()]
+    title = "main: sweep, 5 sets of ema_cross on 15m, slow 50, tf 1h; best net PnL first"
+    assert title in text
+    assert next(line for line in lines if line[:1] == ["rank"])[:3] == ["rank", "fast", "trips"]
+    shown = {
+        line[0]: line for line in lines if line and line[0] in ("1", "2", "3", "median", "worst")
+    }
+    assert [shown["1"][i] for i in (1, 2, 5)] == ["0", "0", "300.00"]
+    assert [shown["median"][i] for i in (1, 4)] == ["2", "-50.00"]
+    assert [shown["worst"][i] for i in (1, 2, 5)] == ["4", "4", "-4,000.00"]
+    assert "3" not in shown
+    assert "2 of 5 sets earned money after fees; the median set's net PnL is -50.00." in text
+    assert "Top 2 of 5; all figures of all sets: runs/demo/sweep.parquet" in text
+    assert "sweep/0" not in text  # sets stand in the ranking only
+
+
+def test_beside_other_strategies_a_family_is_one_line():
+    text = rendered([row("ema"), *SETS, row("", "1")], families=[family(SETS, PARAMS)])
+    line = next(line for line in text.splitlines() if line.startswith("sweep, 5 sets"))
+    sums = ["10", "7,068", "132,206", "-3,650"]
+    assert line.split() == ["sweep,", "5", "sets", *sums, *[MISSING] * 6]
+    assert "Top" not in text and "All figures of all sets" in text
+
+
+def test_a_shared_account_is_told():
+    text = rendered([*SETS, row("", "1")], families=[family(SETS, PARAMS, is_shared=True)])
+    assert "take trades from each other" in " ".join(text.split())
+
+
+@pytest.mark.parametrize("width", [60, 80, 100, 120])
+def test_a_narrow_screen_drops_columns_and_cuts_no_number(width):
+    big = [row(f"s{i}", "-2391953.35", gross_pnl="1234567.5", fees="12345678") for i in range(3)]
+    params = [{"fast": i, "slow": 5 * i, "high": 0.5 * i} for i in range(3)]
+    console = io.StringIO()
+    render_ranking(Console(file=console, width=width), family(big, params), Path("x"), 20, 0)
+    text = console.getvalue()
+    assert max(map(len, text.splitlines())) <= width
+    assert text.count("-2,391,953") == 6 and "…" not in text
+    assert ("12,345,678" in text) == (width >= 100)
