@@ -87,7 +87,7 @@ def counted(leak: Leak) -> str:
     """How often that was found."""
     things = "answers" if leak.is_strategy else "values"
     where = ", ".join(leak.symbols[:5]) + (", ..." if len(leak.symbols) > 5 else "")
-    return f"{leak.values:,} {things} differ in {leak.cuts:,} cuts of {where}"
+    return f"{leak.values:,} {things} of {where} differ, all cuts together"
 
 
 def _bars(number: int) -> str:

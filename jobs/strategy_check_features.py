@@ -32,7 +32,7 @@ from udfs.strategies import Kind
 from udfs.timeframes import MINUTE_MS
 
 Columns = dict[str, Floats]  # by symbol
-ASKED = Asked(consecutive=150, random=30, after_signals=60, whole=0)
+ASKED = Asked(consecutive=100, random=24, after_signals=40, whole=0)
 SINGLE_BARS = 1_500  # bars that are given one by one
 AFTER_ANSWERS = ("inputs", "repeats", "no look-ahead", "pieces", "values", "speed")
 

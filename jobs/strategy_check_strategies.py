@@ -38,7 +38,7 @@ from udfs.strategies.kind import Actions, Columns
 from udfs.timeframes import timeframe_ms
 
 ANCHORS = (BASE, "15m")
-ASKED = Asked(consecutive=150, random=30, after_signals=60, whole=0)
+ASKED = Asked(consecutive=100, random=24, after_signals=40, whole=0)
 SINGLE_ROWS = 400  # rows of a symbol that are given one by one, beside those with an answer
 ODD: Mapping[str, tuple[Any, ...]] = {
     "period": (2, 3, LONGEST_PERIOD),
@@ -371,8 +371,10 @@ def _signals(whole: list[Floats]) -> Line:
     sells = sum(int((answers[0] < 0).sum()) for answers in whole)
     rows = sum(answers.shape[1] for answers in whole)
     text = f"{buys:,} BUY and {sells:,} SELL at {rows:,} bars"
-    if not buys or not sells:
+    if not buys and not sells:
         return warning("signals", f"{text}; so little is known of it: try --prices")
+    if not buys or not sells:
+        return warning("signals", f"{text}: " + ("it never sells" if buys else "it never buys"))
     return ok("signals", text)
 
 

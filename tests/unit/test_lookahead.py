@@ -106,7 +106,7 @@ def test_a_feature_that_reads_the_next_bar() -> None:
         f"feature peek_3 (15m) of ALFAUSD at {time_text(leak.close_ts)} is {leak.without} with "
         f"the bars up to its close and {leak.whole} with the next 1 bar: it reads the future"
     )
-    assert counted(leak).endswith(" cuts of ALFAUSD")
+    assert counted(leak).endswith(" values of ALFAUSD differ, all cuts together")
     assert "the leak is in peek_3" in told(only(found.leaks, "peeking"))
 
 
