@@ -10,7 +10,7 @@ from rich.measure import Measurement
 from rich.table import Table
 
 from cli.figures import Row, figure_columns, plain_table
-from cli.numbers import MISSING, money
+from cli.numbers import MISSING, money, money_columns, number, percent
 
 if TYPE_CHECKING:
     from jobs.sweep_ranking import RankedFamily, RankedSet
@@ -25,6 +25,21 @@ DISPENSABLE = (
     "wins\n%",
     "profit\nfactor",
 )
+NAMES = {
+    "net_pnl": "net PnL",
+    "gross_pnl": "gross PnL",
+    "sharpe": "Sharpe",
+    "sortino": "Sortino",
+    "calmar": "Calmar",
+    "cagr": "CAGR %",
+    "profit_factor": "profit factor",
+    "win_rate": "wins %",
+    "expectancy": "expectancy",
+    "max_drawdown": "max drawdown",
+    "max_drawdown_pct": "max drawdown %",
+}
+# Figures to rank by that the table lacks otherwise.
+ADDED = ("sortino", "calmar", "cagr", "expectancy", "max_drawdown")
 LUCK = "The best of many is partly luck: the median says more, and other bars say most."
 SHARED = (
     "The account has a cap, a budget or shorts, so its sets take trades from each other: none of "
@@ -78,7 +93,8 @@ def ranking_table(
     table.add_column("\nrank", justify="right", no_wrap=True)
     for name in varying:
         table.add_column(f"\n{escape(name)}", justify="right", overflow="fold")
-    columns = {name: v for name, v in figure_columns(lines).items() if name not in without}
+    figures = {**_added(family, lines), **figure_columns(lines)}
+    columns = {name: values for name, values in figures.items() if name not in without}
     for name in columns:
         table.add_column(name, justify="right", no_wrap=True)
     for i in range(len(lines)):
@@ -93,19 +109,29 @@ def ranking_table(
     return table
 
 
+def _added(family: "RankedFamily", lines: Sequence[Row]) -> dict[str, list[str]]:
+    """The figure of the ranking, where the table does not have it anyway."""
+    figure = family.rank_by
+    if figure not in ADDED:
+        return {}
+    values = [row[figure] for row in lines]
+    if figure == "cagr":
+        texts = [percent(value) for value in values]
+    elif figure in ("expectancy", "max_drawdown"):
+        (texts,) = money_columns(values)
+    else:
+        texts = [number(value) for value in values]
+    words = NAMES[figure].rpartition(" ")
+    return {f"{words[0]}\n{words[2]}": texts}
+
+
 def _title(family: "RankedFamily", varying: Sequence[str]) -> str:
     """What the sets are of, with the parameters that all of them share."""
     common = {name: _text(family.sets[0].params, name) for name in family.parameters}
     same = [f"{name} {value}" for name, value in common.items() if name not in varying]
-    figure = (
-        family.rank_by.replace("_", " ")
-        .replace("pnl", "PnL")
-        .replace("pct", "%")
-        .replace("sharpe", "Sharpe")
-    )
     return (
         f"{family.account_id}: {family.family_id}, {len(family.sets):,} sets of {family.kind} on "
-        f"{family.timeframe}{''.join(f', {one}' for one in same)}; best {figure} first"
+        f"{', '.join([family.timeframe, *same])}; best {NAMES[family.rank_by]} first"
     )
 
 
@@ -119,7 +145,7 @@ def _text(params: Mapping[str, Any], name: str) -> str:
 
 def _median(family: "RankedFamily") -> Row:
     """A row of medians; what has none is not defined."""
-    row = {name: family.median(name) for name in family.sets[0].row if name in MEDIANS}
+    row = {name: family.median(name) for name in (*MEDIANS, family.rank_by)}
     row["round_trips"] = round(row["round_trips"])
     return row
 

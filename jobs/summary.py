@@ -8,9 +8,9 @@ import numpy as np
 
 from jobs.equity import EquityLine
 from jobs.group_stage import Columns, GroupOut
-from udfs import wide
+from udfs import figures_returns, figures_trades, wide
 from udfs.account_fold import CODES
-from udfs.figures import FigureInput, summary_row
+from udfs.figures import FigureInput, daily_returns, summary_row
 from udfs.money import UNIT
 from udfs.plan import RunPlan
 from udfs.rows import Code
@@ -48,7 +48,7 @@ def summarise(
         keys = [(account, strategy, currency) for strategy in strategies]
         codes = by_code[account][strategies][:, quotes == currency].sum(axis=(0, 1))
         rows.append(
-            summary_row(
+            all_figures(
                 FigureInput(
                     account_id=plan.accounts[account].account_id,
                     strategy_id=strategy_id,
@@ -67,6 +67,33 @@ def summarise(
             )
         )
     return rows
+
+
+def all_figures(given: FigureInput) -> dict[str, Any]:
+    """A row of the summary: that of udfs/figures.py, and more that is known of days and trips."""
+    row = summary_row(given)
+    returns = daily_returns(given.equity, given.start_capital)
+    yearly = figures_returns.cagr(given.equity, given.start_capital, given.periods)
+    drawdown: Any = row["max_drawdown_pct"]
+    net = given.net_pnl
+    more = {
+        "cagr": yearly,
+        "volatility": figures_returns.volatility(returns, given.periods),
+        "sortino": figures_returns.sortino(returns, given.periods),
+        "calmar": figures_returns.calmar(yearly, drawdown),
+        "expectancy": figures_trades.expectancy(net),
+        "payoff_ratio": figures_trades.payoff_ratio(net),
+        "best_trade": float(net.max()) if len(net) else None,
+        "worst_trade": float(net.min()) if len(net) else None,
+        "longest_losing_streak": figures_trades.longest_losing_streak(net),
+    }
+    return {
+        **row,
+        **{
+            name: None if isinstance(value, float) and not math.isfinite(value) else value
+            for name, value in more.items()
+        },
+    }
 
 
 def net_floats(matches: Columns) -> np.ndarray:

@@ -3,13 +3,14 @@
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from jobs.chunks import cut, followed, restricted
 from jobs.group_stage import day_grid
 from jobs.run_folder import unwritable
 from jobs.sources import Task
-from jobs.sweep_kept import Kept, folder_bytes, kept_folders
+from jobs.sweep_bars import PASSES, filed
+from jobs.sweep_kept import BARS, Kept, folder_bytes, kept_folders
 from jobs.sweep_merge import Merged, merge
 from jobs.sweep_ranking import RankBy, RankedFamily, ranked_families
 from jobs.sweep_table import write_sweep
@@ -100,7 +101,11 @@ def run_chunks(
     total = len(followed(plan))
     watch.sets(len(kept.done), total)
     done_rows = len(kept.done) * rows
-    for chunk in cut(plan, rows, kept.done):
+    chunks = cut(plan, rows, kept.done)
+    counts: dict[str, Any] = {}
+    if len(chunks) >= PASSES or (kept.path / BARS).exists():
+        tasks, counts = filed(plan, tasks, kept.path / BARS, lambda rows: None)
+    for chunk in chunks:
         sets = len(chunk.strategies)
 
         def report(count: int, sets: int = sets) -> None:
@@ -112,7 +117,8 @@ def run_chunks(
             run(restricted(plan, chunk), tasks, folder, report)
         day_grid(plan, (), kept.chunks[-1][1].closes)  # refuses spans that no table can hold
         watch.sets(len(kept.done), total)
-    return merge(plan, kept.chunks, staging)
+    merged = merge(plan, kept.chunks, staging)
+    return merged._replace(counts={**merged.counts, **counts})
 
 
 def shared_accounts(plan: RunPlan) -> frozenset[str]:

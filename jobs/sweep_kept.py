@@ -20,6 +20,7 @@ from jobs.sweep_parts import ChunkOut, read_chunk
 from udfs.errors import Refusal
 
 LOCK = "lock"
+BARS = "bars"  # the folder of the run's bars, as jobs/sweep_bars.py writes them
 PARTIAL = ".partial"
 DIGEST = r"[0-9a-f]{12}"
 
@@ -62,7 +63,7 @@ class Kept:
             self.path.mkdir(exist_ok=True)
             self._lock = _locked(self.path / LOCK)
         for folder in sorted(self.path.iterdir()):
-            if folder.is_dir():
+            if folder.is_dir() and folder.name != BARS:
                 out = read_chunk(folder) if folder.suffix != PARTIAL else None
                 if out is None:
                     shutil.rmtree(folder, ignore_errors=True)

@@ -19,12 +19,12 @@ from jobs.equity import EquityLine, equity_table
 from jobs.group_stage import Columns
 from jobs.merge import joined
 from jobs.run_folder import TableWriter, write_tables
-from jobs.summary import ALL, Key, net_floats, without_dust
+from jobs.summary import ALL, Key, all_figures, net_floats, without_dust
 from jobs.sweep_parts import AMOUNTS, EQUITY, SLICES, ChunkOut, Part, read_array, run_span
 from udfs import bulk_ids, wide
 from udfs.account_fold import CODES
 from udfs.errors import ConfigError
-from udfs.figures import FLAT, FigureInput, summary_row
+from udfs.figures import FLAT, FigureInput
 from udfs.money import UNIT
 from udfs.plan import RunPlan
 
@@ -328,7 +328,7 @@ def _total_row(
     rejected: Counter[str] = Counter()
     for row in rows:
         rejected.update(row["rejected"])
-    return summary_row(
+    return all_figures(
         FigureInput(
             account_id=plan.accounts[account].account_id,
             strategy_id=ALL,

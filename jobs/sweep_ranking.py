@@ -16,8 +16,12 @@ class RankBy(StrEnum):
     NET_PNL = "net_pnl"
     GROSS_PNL = "gross_pnl"
     SHARPE = "sharpe"
+    SORTINO = "sortino"
+    CALMAR = "calmar"
+    CAGR = "cagr"
     PROFIT_FACTOR = "profit_factor"
     WIN_RATE = "win_rate"
+    EXPECTANCY = "expectancy"
     MAX_DRAWDOWN = "max_drawdown"
     MAX_DRAWDOWN_PCT = "max_drawdown_pct"
 

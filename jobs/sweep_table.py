@@ -36,6 +36,15 @@ FIGURES = {
     "accepted": pa.int64(),
     "rejected": pa.int64(),
     "rejected_by_code": pa.string(),
+    "cagr": pa.float64(),
+    "volatility": pa.float64(),
+    "sortino": pa.float64(),
+    "calmar": pa.float64(),
+    "expectancy": pa.float64(),
+    "payoff_ratio": pa.float64(),
+    "best_trade": pa.float64(),
+    "worst_trade": pa.float64(),
+    "longest_losing_streak": pa.int64(),
 }
 
 

@@ -216,6 +216,19 @@ def test_beside_other_strategies_a_family_is_one_line():
     assert "Top" not in text and "All figures of all sets" in text
 
 
+@pytest.mark.parametrize("rank_by", RankBy)
+def test_the_figure_of_the_ranking_is_shown(rank_by):
+    rows = [
+        one | {"sortino": 7.77, "calmar": 7.77, "cagr": 0.0777, "expectancy": 7.77} for one in SETS
+    ]
+    text = io.StringIO()
+    given = family(rows, PARAMS, rank_by=rank_by)
+    render_ranking(Console(file=text, width=120), given, Path("x"))
+    assert "; best " in text.getvalue()
+    shown = {"sortino": "7.77", "calmar": "7.77", "cagr": "7.8", "expectancy": "7.77"}
+    assert text.getvalue().count(f" {shown.get(rank_by, ' ')} ") >= 7
+
+
 def test_a_shared_account_is_told():
     text = rendered([*SETS, row("", "1")], families=[family(SETS, PARAMS, is_shared=True)])
     assert "take trades from each other" in " ".join(text.split())

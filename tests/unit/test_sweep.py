@@ -10,6 +10,7 @@ import time
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 import yaml
@@ -37,6 +38,9 @@ def prices(tmp_path_factory: pytest.TempPathFactory) -> str:
     folder = tmp_path_factory.mktemp("bars")
     for symbol, bars in simulate(5, SYMBOLS, START, 800).items():
         pq.write_table(bars_table(symbol, bars), folder / f"{symbol}.parquet")
+    rows = bars_table(symbol, bars).slice(0, 99).to_pylist()  # late and repeated ones
+    rows[3]["close"], rows[4]["ts"], rows[5]["symbol"] = -1.0, 7, "OTHERUSD"
+    pq.write_table(pa.Table.from_pylist(rows), folder / "Z.parquet")
     return str(folder / "*.parquet")
 
 

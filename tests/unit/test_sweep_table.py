@@ -12,7 +12,11 @@ from schemas.config import parse_config
 from schemas.resolve import plan_run
 from udfs.plan import RunPlan
 
-FIGURES = ("win_rate", "profit_factor", "max_drawdown", "max_drawdown_pct", "sharpe")
+FIGURES = (
+    "win_rate", "profit_factor", "max_drawdown", "max_drawdown_pct", "sharpe", "cagr", "volatility",
+    "sortino", "calmar", "expectancy", "payoff_ratio", "best_trade", "worst_trade",
+    "longest_losing_streak",
+)  # fmt: skip
 
 
 def plan() -> RunPlan:
