@@ -17,8 +17,8 @@ from cli.progress import progress_of
 from udfs.errors import ConfigError
 
 if TYPE_CHECKING:  # they load slowly, and help needs none of them
-    from jobs.lookahead import Checked
-    from jobs.lookahead_cuts import Asked
+    from jobs.lookahead.check import Checked
+    from jobs.lookahead.cuts import Asked
 
 FOUND = 1
 SHOWN = 10
@@ -122,7 +122,7 @@ def _checked(
     except ConfigError as error:
         raise ConfigError(by_option(str(error), given)) from None
     from jobs import sources
-    from jobs.lookahead import look_ahead
+    from jobs.lookahead.check import look_ahead
     from schemas.resolve import plan_run
 
     plan = plan_run(config, trace=True, only_strategies=tuple(strategies))
@@ -134,7 +134,7 @@ def _checked(
 
 
 def _asked(consecutive: int, random: int, seed: int, from_: str | None) -> "Asked":
-    from jobs.lookahead_cuts import Asked
+    from jobs.lookahead.cuts import Asked
     from schemas.config_values import epoch_ms
     from schemas.overrides import yaml_value
 
@@ -152,8 +152,8 @@ def _asked(consecutive: int, random: int, seed: int, from_: str | None) -> "Aske
 
 def _show(checked: "Checked", seconds: float) -> None:
     """What was checked, then what was found."""
-    from jobs.lookahead_leaks import counted
-    from jobs.lookahead_leaks import told as sentence
+    from jobs.lookahead.leaks import counted
+    from jobs.lookahead.leaks import told as sentence
 
     for name, text in _lines(checked):
         print(f"{name:<12}{text}")
@@ -223,7 +223,7 @@ def _match_lines(checked: "Checked") -> list[str]:
 
 def as_dict(checked: "Checked", seconds: float) -> dict[str, Any]:
     """All of it, for scripts. Times are epoch milliseconds."""
-    from jobs.lookahead_leaks import told as sentence
+    from jobs.lookahead.leaks import told as sentence
 
     cuts = checked.cuts
     return {

@@ -14,8 +14,8 @@ from udfs.errors import ConfigError
 if TYPE_CHECKING:  # they load slowly, and help needs none of them
     from rich.console import Console
 
-    from jobs.strategy_check import FileCheck
-    from jobs.strategy_check_lines import Part
+    from jobs.strategy_check.check import FileCheck
+    from jobs.strategy_check.lines import Part
     from udfs.features import FeatureKind
     from udfs.strategies import Kind
 
@@ -109,7 +109,7 @@ def _options(
 
 
 def _checked(path: str, prices: list[str] | None, symbol: str | None) -> "FileCheck":
-    from jobs.strategy_check import check_file, file_bars, simulated_bars
+    from jobs.strategy_check.check import check_file, file_bars, simulated_bars
     from schemas.own_code import own_module, read_source
 
     own_module(read_source(path))  # so that a file that can't be loaded is told first

@@ -11,11 +11,12 @@ import pytest
 from typer.testing import CliRunner
 
 from cli.main import app
-from jobs import lookahead_fold, sources
-from jobs.lookahead import Asked, Checked, look_ahead
-from jobs.lookahead_cuts import choose
-from jobs.lookahead_leaks import Fault, Leak, counted, told
-from jobs.lookahead_walk import Walk, walk_symbol
+from jobs import sources
+from jobs.lookahead import fold as fold_of_cuts
+from jobs.lookahead.check import Asked, Checked, look_ahead
+from jobs.lookahead.cuts import choose
+from jobs.lookahead.leaks import Fault, Leak, counted, told
+from jobs.lookahead.walk import Walk, walk_symbol
 from schemas.config import parse_config
 from schemas.config_values import time_text
 from schemas.own_code import library
@@ -170,7 +171,7 @@ def test_features_of_every_fault(file: str, name: str, fault: Fault, tmp_path: P
 
 def test_a_fold_that_knows_what_comes_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
     """The first quantity hangs on how many signals there are in all."""
-    honest = lookahead_fold.account_batch.fold
+    honest = fold_of_cuts.account_batch.fold
 
     def fold(plan: RunPlan, given: Any) -> Any:
         outcome = honest(plan, given)
@@ -179,7 +180,7 @@ def test_a_fold_that_knows_what_comes_is_found(monkeypatch: pytest.MonkeyPatch) 
         qty[outcome.code == 0, 0] += len(given.signals.ts)
         return outcome._replace(qty=qty)
 
-    monkeypatch.setattr(lookahead_fold.account_batch, "fold", fold)
+    monkeypatch.setattr(fold_of_cuts.account_batch, "fold", fold)
     kind = {"id": "s", "kind": "ema_cross", "params": {"fast": 5, "slow": 20}}
     found = checked(planned([kind], ["ALFAUSD"]), some("ALFAUSD"))
     assert not found.leaks

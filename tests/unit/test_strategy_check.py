@@ -10,8 +10,8 @@ import pytest
 from typer.testing import CliRunner
 
 from cli.main import app
-from jobs.strategy_check import check_file, file_bars, simulated_bars
-from jobs.strategy_check_lines import Line, Part
+from jobs.strategy_check.check import check_file, file_bars, simulated_bars
+from jobs.strategy_check.lines import Line, Part
 from tests.runs import bars_table
 from udfs.bars import Bars
 from udfs.errors import ConfigError

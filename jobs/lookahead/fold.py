@@ -10,8 +10,8 @@ from typing import NamedTuple
 import numpy as np
 
 from jobs.group_stage import Group, plan_groups
-from jobs.lookahead_dense import Altered
-from jobs.lookahead_walk import Walk, expected_signals
+from jobs.lookahead.dense import Altered
+from jobs.lookahead.walk import Walk, expected_signals
 from udfs import account_batch, account_fold
 from udfs.account import AccountInput, DayGrid, Outcome, account_input
 from udfs.bars import Bools, Ints

@@ -9,10 +9,10 @@ from collections.abc import Mapping
 from typing import NamedTuple
 
 from jobs import sources
-from jobs.strategy_check_features import check_feature
-from jobs.strategy_check_lines import BASE, Given, Part
-from jobs.strategy_check_process import OtherProcess
-from jobs.strategy_check_strategies import check_strategy
+from jobs.strategy_check.features import check_feature
+from jobs.strategy_check.lines import BASE, Given, Part
+from jobs.strategy_check.process import OtherProcess
+from jobs.strategy_check.strategies import check_strategy
 from jobs.symbol_stage import Intake
 from schemas.own_code import library, own_module, read_source
 from udfs.bars import Bars, cut

@@ -8,8 +8,8 @@ from typing import NamedTuple, TypeVar
 
 import numpy as np
 
-from jobs.lookahead import Checked
-from jobs.lookahead_walk import Walk, walk_bars
+from jobs.lookahead.check import Checked
+from jobs.lookahead.walk import Walk, walk_bars
 from jobs.sources import PIECE_ROWS
 from schemas.config_values import time_text
 from schemas.own_code import OwnModule, UndeclaredColumn

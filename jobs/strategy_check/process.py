@@ -1,6 +1,6 @@
 """A user's module in another process: loaded from its text, asked for the same values.
 
-    python -m jobs.strategy_check_process REQUEST ANSWER
+    python -m jobs.strategy_check.process REQUEST ANSWER
 
 REQUEST is a file with a pickled (source, bars by symbol), ANSWER the file for what came out.
 """
@@ -17,8 +17,8 @@ from typing import Any
 
 import numpy as np
 
-from jobs.lookahead_leaks import value_text
-from jobs.strategy_check_lines import BASE, Given, Line, failed, ok, place, unlike
+from jobs.lookahead.leaks import value_text
+from jobs.strategy_check.lines import BASE, Given, Line, failed, ok, place, unlike
 from schemas.own_code import library, own_module
 from udfs.bars import Bars, cut
 from udfs.errors import ConfigError
@@ -90,7 +90,7 @@ class OtherProcess:
             request.write_bytes(pickle.dumps((source, dict(self.given.bars))))
             try:
                 done = subprocess.run(
-                    [sys.executable, "-P", "-m", "jobs.strategy_check_process", request, answer],
+                    [sys.executable, "-P", "-m", "jobs.strategy_check.process", request, answer],
                     env=_environment(), capture_output=True, timeout=PATIENCE_S, check=False,
                 )  # fmt: skip
             except subprocess.TimeoutExpired:

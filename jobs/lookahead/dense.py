@@ -5,9 +5,9 @@ from typing import NamedTuple
 
 import numpy as np
 
-from jobs.lookahead_compare import Tally, Way, compare
-from jobs.lookahead_cuts import Cuts, counts_of, short_starts
-from jobs.lookahead_walk import Answer, Reference, Walk, advance, cut_run
+from jobs.lookahead.compare import Tally, Way, compare
+from jobs.lookahead.cuts import Cuts, counts_of, short_starts
+from jobs.lookahead.walk import Answer, Reference, Walk, advance, cut_run
 from udfs import dense
 from udfs.bars import Ints
 from udfs.dense import Signals

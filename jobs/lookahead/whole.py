@@ -10,9 +10,9 @@ import numpy as np
 import pyarrow as pa
 
 from jobs.group_stage import Columns, GroupOut, plan_groups, run_group
-from jobs.lookahead_compare import Tally, Way, compare_rows, compare_signals
-from jobs.lookahead_fold import MatchLeak
-from jobs.lookahead_walk import Answer, Reference, Walk, in_order
+from jobs.lookahead.compare import Tally, Way, compare_rows, compare_signals
+from jobs.lookahead.fold import MatchLeak
+from jobs.lookahead.walk import Answer, Reference, Walk, in_order
 from jobs.sources import COLUMNS, Place, Task
 from jobs.symbol_stage import DayCloses, run_symbol
 from schemas.config_values import time_text

@@ -4,8 +4,8 @@ For a cut at time k all bars with ts >= k are taken away, of all symbols. What t
 says of the bars before k (features of all timeframes, signals, decisions and matches) must be, bit
 for bit, what the run on all bars said. What that run on the rest says is computed, not guessed:
 from the state that the run carries at the start of the piece that holds k, which is the very
-computation of the cut run from there on (jobs/lookahead_walk.py). Some of the cuts are also run
-from the first bar on by the whole stages (jobs/lookahead_whole.py).
+computation of the cut run from there on (jobs/lookahead/walk.py). Some of the cuts are also run
+from the first bar on by the whole stages (jobs/lookahead/whole.py).
 
 - Cuts at random are made in the run's own pieces, tens of thousands of bars long.
 - Cuts in a row, and those right after signals, in pieces of some 2,000 bars. So the run is also
@@ -19,14 +19,14 @@ from typing import NamedTuple
 
 import numpy as np
 
-from jobs.lookahead_compare import Tally
-from jobs.lookahead_cuts import Asked, Cuts, choose
-from jobs.lookahead_dense import Altered, bars_of, check_symbol, work_of
-from jobs.lookahead_explain import explained
-from jobs.lookahead_fold import Folded, MatchLeak, check_folds, fold_works
-from jobs.lookahead_leaks import Leak
-from jobs.lookahead_walk import Walk, walk_symbol
-from jobs.lookahead_whole import check_whole
+from jobs.lookahead.compare import Tally
+from jobs.lookahead.cuts import Asked, Cuts, choose
+from jobs.lookahead.dense import Altered, bars_of, check_symbol, work_of
+from jobs.lookahead.explain import explained
+from jobs.lookahead.fold import Folded, MatchLeak, check_folds, fold_works
+from jobs.lookahead.leaks import Leak
+from jobs.lookahead.walk import Walk, walk_symbol
+from jobs.lookahead.whole import check_whole
 from jobs.sources import UNKNOWN, Task
 from schemas.own_code import library
 from udfs.dense import OHLCV

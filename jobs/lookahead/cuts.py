@@ -5,7 +5,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from jobs.lookahead_walk import Walk
+from jobs.lookahead.walk import Walk
 from schemas.config_values import time_text
 from udfs.bars import Ints
 from udfs.errors import ConfigError

@@ -4,9 +4,9 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from jobs.lookahead import Asked, Checked, Meter, check_walks
-from jobs.lookahead_leaks import Fault, told, value_text
-from jobs.strategy_check_lines import (
+from jobs.lookahead.check import Asked, Checked, Meter, check_walks
+from jobs.lookahead.leaks import Fault, told, value_text
+from jobs.strategy_check.lines import (
     BASE,
     CHUNK,
     Given,

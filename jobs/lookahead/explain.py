@@ -5,7 +5,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from jobs.lookahead_compare import (
+from jobs.lookahead.compare import (
     Name,
     Sample,
     Seen,
@@ -15,8 +15,8 @@ from jobs.lookahead_compare import (
     answers_of,
     unequal,
 )
-from jobs.lookahead_leaks import Difference, Fault, Leak, answer_text, same, value_text
-from jobs.lookahead_walk import Answer, Reference, Walk, cut_run
+from jobs.lookahead.leaks import Difference, Fault, Leak, answer_text, same, value_text
+from jobs.lookahead.walk import Answer, Reference, Walk, cut_run
 from udfs.bars import Ints
 from udfs.dense import IndicatorRows
 

@@ -5,10 +5,10 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from jobs.lookahead import Asked, Meter, check_walks
-from jobs.lookahead_leaks import Fault, answer_text, told
-from jobs.lookahead_walk import Reference
-from jobs.strategy_check_lines import (
+from jobs.lookahead.check import Asked, Meter, check_walks
+from jobs.lookahead.leaks import Fault, answer_text, told
+from jobs.lookahead.walk import Reference
+from jobs.strategy_check.lines import (
     BASE,
     CHUNK,
     Given,

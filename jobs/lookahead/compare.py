@@ -5,7 +5,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from jobs.lookahead_walk import Answer, Reference, Walk, expected_signals
+from jobs.lookahead.walk import Answer, Reference, Walk, expected_signals
 from udfs.bars import Bools, Floats
 from udfs.dense import OHLCV, IndicatorRows, Signals
 from udfs.errors import InvariantError
