@@ -1,4 +1,5 @@
-"""Rules of the whole suite: what counts as a Flink test, and that CI skips nothing unnamed."""
+"""Rules of the whole suite: what counts as a Flink test, that CI skips nothing unnamed, and that
+no test knows how wide somebody's screen is."""
 
 import os
 from pathlib import Path
@@ -9,6 +10,9 @@ import pytest
 ALLOWED_SKIPS = Path(__file__).parent / "allowed_skips.txt"
 FLINK_TESTS = Path(__file__).parent / "flink"
 HANDED_OVER = "unnamed_skips"
+# The width of a screen. readline, which pytest loads, sets these behind Python's back, for all
+# processes that are started later, xdist's workers among them.
+SCREEN = ("COLUMNS", "LINES")
 
 
 def allowed_skips(text: str) -> dict[str, str]:
@@ -25,6 +29,9 @@ def allowed_skips(text: str) -> dict[str, str]:
 
 
 def pytest_configure(config: pytest.Config) -> None:
+    for name in SCREEN:
+        os.environ.pop(name, None)
+        os.unsetenv(name)
     if os.environ.get("CI", "").lower() not in ("", "0", "false"):
         config.pluginmanager.register(SkipRule(config), "skip-rule")
 
