@@ -9,10 +9,16 @@ import pytest
 
 from udfs import figures, figures_returns, figures_trades
 
-with warnings.catch_warnings():
-    warnings.simplefilter("ignore")
-    import empyrical
-    import quantstats.stats as quantstats
+
+@pytest.fixture(scope="module", autouse=True)
+def oracles():
+    """They take a second to load, which is not spent by every process that collects tests."""
+    global empyrical, quantstats
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        import empyrical
+        import quantstats.stats as quantstats
+
 
 CAPITAL = 100_000.0
 PERIODS = (365, 252)

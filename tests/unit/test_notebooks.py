@@ -9,7 +9,6 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-import matplotlib.image
 import pytest
 
 from scripts.render_notebooks import METADATA, NOTEBOOKS, ROOT, executed
@@ -63,6 +62,8 @@ def test_it_runs_and_gives_what_is_committed(path: Path, committed: Any) -> None
 
 
 def test_as_committed_it_shows_its_pictures(committed: Any) -> None:
+    import matplotlib.image  # here, as it takes long and every process collects this file
+
     assert len(pictures(committed)) >= 3
     for picture in pictures(committed):
         pixels = matplotlib.image.imread(io.BytesIO(base64.b64decode(picture)))
