@@ -13,7 +13,8 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install --quiet --no-deps --disable-pip-version-check --no-input
 PYTEST := $(BIN)/python -m pytest
 # A file's tests stay in one process, as they share what its fixtures made.
-PYTEST_WITHOUT_JVM := $(PYTEST) -m "not flink" --numprocesses auto --maxprocesses 4 --dist loadfile
+PYTEST_WITHOUT_JVM := $(PYTEST) -m "not flink" --ignore=tests/flink \
+  --numprocesses auto --maxprocesses 4 --dist loadfile
 # Stamps say what was done already: those of the environment lie in it, so that they go with it.
 RUNTIME := $(VENV)/.stamp-runtime
 EDITABLE := $(VENV)/.stamp-editable

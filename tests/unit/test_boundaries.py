@@ -1,6 +1,7 @@
 """The layers, the purity of the core, and the sizes of files, read from the sources themselves."""
 
 import ast
+import functools
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -43,18 +44,29 @@ NAMES = [path.relative_to(ROOT).as_posix() for path in SOURCES]
 
 
 def _tree(name: str) -> ast.Module:
-    return ast.parse((ROOT / name).read_text(encoding="utf-8"), filename=name)
+    return _parsed(ROOT / name)
 
 
-def _imports(name: str) -> Iterator[tuple[int, str]]:
+@functools.cache
+def _parsed(path: Path) -> ast.Module:
+    return ast.parse(path.read_text(encoding="utf-8"), filename=str(path))
+
+
+def _imports(name: str) -> list[tuple[int, str]]:
     """(line, module) of every import, also those within functions; relative ones made absolute."""
-    package = name.split("/")[:-1]
-    for node in ast.walk(_tree(name)):
+    return _imports_of(ROOT / name, tuple(name.split("/")[:-1]))
+
+
+@functools.cache
+def _imports_of(path: Path, package: tuple[str, ...]) -> list[tuple[int, str]]:
+    found = []
+    for node in ast.walk(_parsed(path)):
         if isinstance(node, ast.Import):
-            yield from ((node.lineno, alias.name) for alias in node.names)
+            found += [(node.lineno, alias.name) for alias in node.names]
         elif isinstance(node, ast.ImportFrom):
-            base = package[: len(package) + 1 - node.level] if node.level else []
-            yield node.lineno, ".".join([*base, *filter(None, [node.module])])
+            base = package[: len(package) + 1 - node.level] if node.level else ()
+            found.append((node.lineno, ".".join([*base, *filter(None, [node.module])])))
+    return found
 
 
 def _top(module: str) -> str:
