@@ -14,10 +14,11 @@ import time
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from typing import IO
+from typing import IO, NamedTuple
 
 import fluss
 
+from jobs.fluss_mend import mend
 from jobs.fluss_store import HOST, NO_SETTINGS, Ports, Server, Store, configure, free_ports
 from udfs.errors import ConfigError
 
@@ -27,6 +28,14 @@ ANSWER_TIMEOUT_S = 1.0
 ERRORS_SHOWN = 5
 
 Processes = dict[str, subprocess.Popen[bytes]]
+
+
+class Running(NamedTuple):
+    """A store that was started: its processes by the servers' names, and its folder's lock."""
+
+    store: Store
+    processes: Processes
+    lock: IO[bytes]
 
 
 @contextmanager
@@ -40,32 +49,59 @@ def local_store(
 
 
 @contextmanager
-def running(store: Store) -> Iterator[Processes]:
-    """Start the store and wait until it can be used; its processes, which end with the block.
+def running(store: Store) -> Iterator[Running]:
+    """Start the store and wait until it can be used; its processes end with the block.
 
-    The coordinator comes last. One that sees a tablet server go takes its tables from it, and a
-    tablet server that gets a table without other replicas back as a follower cuts the log at its
-    last checkpoint: what it acknowledged in the seconds before is lost. One that starts later
-    finds tables and servers as they were, and the log is kept.
     Raises ConfigError where the folder is in use, a port is taken, or a process ends early.
     """
-    zookeeper, *tablets, coordinator = store.servers
-    processes: Processes = {}
     with ExitStack() as stack:
-        lock = stack.enter_context(_locked(store))
-        stack.callback(stop, processes)
-        processes[zookeeper.name] = start(zookeeper, lock)
-        wait_for_port(zookeeper, processes[zookeeper.name])
+        started = Running(store, {}, stack.enter_context(_locked(store)))
+        stack.callback(stop, started.processes)
+        revive(started)
+        yield started
+
+
+def revive(running: Running) -> list[str]:
+    """Start each process that has not been started or has ended; their names.
+
+    The coordinator comes last, and it is ended first where no tablet server is left.
+    One that sees the tablet server go takes its tables from it; back as a follower of nobody the
+    tablet server cuts each log at its last checkpoint, and what it acknowledged in the seconds
+    before is lost. One that starts later finds tables and servers as they were, and the log is
+    kept. While other tablet servers live, replicas there take over, if each table has them.
+    """
+    store, processes, _ = running
+    zookeeper, *tablets, coordinator = store.servers
+    gone = [server for server in store.servers if _ended(processes.get(server.name))]
+    lost = [server for server in tablets if server in gone]
+    alone = bool(lost) and len(lost) == len(tablets)  # no other replica is left
+    if alone and coordinator not in gone:
+        processes[coordinator.name].kill()
+        processes[coordinator.name].wait()
+        gone.append(coordinator)
+    if zookeeper in gone:
+        _start(running, zookeeper)
+    if alone:
         wait_for_sessions(store, 0)
-        for server in tablets:
-            processes[server.name] = start(server, lock)
-        for server in tablets:
-            wait_for_port(server, processes[server.name])
+    for server in lost:
+        mend(store.folder / "data" / server.name)
+        _start(running, server)
+    if alone:
         wait_for_sessions(store, len(tablets))
-        processes[coordinator.name] = start(coordinator, lock)
-        wait_for_port(coordinator, processes[coordinator.name])
+    if coordinator in gone:
+        _start(running, coordinator)
+    if gone:
         wait_for_tablets(store)
-        yield processes
+    return [server.name for server in gone]
+
+
+def _ended(process: subprocess.Popen[bytes] | None) -> bool:
+    return process is None or process.poll() is not None
+
+
+def _start(running: Running, server: Server) -> None:
+    running.processes[server.name] = start(server, running.lock)
+    wait_for_port(server, running.processes[server.name])
 
 
 @contextmanager
@@ -125,8 +161,7 @@ def wait_for_port(server: Server, process: subprocess.Popen[bytes]) -> None:
 def wait_for_sessions(store: Store, servers: int) -> None:
     """Return once ZooKeeper believes that as many tablet servers and no coordinator live.
 
-    Servers that were killed count until their sessions end; new ones do not get their numbers
-    before that.
+    Servers that were killed count until their sessions end, so wait for 0 before new ones start.
     """
     deadline = time.monotonic() + START_TIMEOUT_S
     while time.monotonic() < deadline:
