@@ -6,7 +6,8 @@
 
 The dataflow is in jobs/bounded.py; here is the client's side of it. Key: the fold group, an account
 or an account's symbol. State: a group's blobs of columns until the input has ended. Invariant: the
-tables are the same at any parallelism, and equal to those of the local runner.
+tables are the same at any parallelism, and equal to those of the local runner. A large run of
+many sets is several jobs, one after another.
 """
 
 import argparse
@@ -15,6 +16,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from jobs.run import RunRequest, execute
+from jobs.sweep import SweepStopped
+from jobs.sweep_ranking import RankBy
 from schemas.config import load_config
 from schemas.overrides import settings
 from udfs.errors import TradeflowError
@@ -31,6 +34,7 @@ def main(arguments: Sequence[str]) -> int:
     parser.add_argument("--parallelism", type=int, default=1, help="without flink run's -p")
     parser.add_argument("--trace", action="store_true")
     parser.add_argument("--overwrite", action="store_true")
+    parser.add_argument("--rank-by", type=RankBy, choices=list(RankBy), default=RankBy.NET_PNL)
     options = parser.parse_args(arguments)
     try:
         overrides = settings(options.set)
@@ -44,11 +48,15 @@ def main(arguments: Sequence[str]) -> int:
             trace=options.trace,
             runner="flink",
             parallelism=options.parallelism,
+            rank_by=options.rank_by,
         )
         report = execute(request, lambda done, total: None)
     except TradeflowError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
+    except SweepStopped as stopped:
+        print(stopped, file=sys.stderr)
+        return stopped.code
     except KeyboardInterrupt:
         print("interrupted: nothing was written", file=sys.stderr)
         return 130

@@ -35,7 +35,12 @@ PROGRAM = (
 
 @pytest.fixture(scope="module")
 def prices(tmp_path_factory: pytest.TempPathFactory) -> str:
-    folder = tmp_path_factory.mktemp("bars")
+    return write_prices(tmp_path_factory.mktemp("many") / "bars")
+
+
+def write_prices(folder: Path) -> str:
+    """Bars of three symbols with some bad rows; the pattern that names the files."""
+    folder.mkdir()
     for symbol, bars in simulate(5, SYMBOLS, START, 800).items():
         pq.write_table(bars_table(symbol, bars), folder / f"{symbol}.parquet")
     rows = bars_table(symbol, bars).slice(0, 99).to_pylist()  # late and repeated ones
