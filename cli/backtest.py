@@ -89,7 +89,8 @@ def _run(request: "RunRequest", shown: bool, top: int) -> "RunReport":
     starting = "starting Flink" if request.runner == "flink" else "starting"
     try:
         with progress_of(shown, starting) as progress:
-            return execute(request._replace(sets_done=progress.sets), progress)
+            told_to = request._replace(sets_done=progress.sets, note=progress.note)
+            return execute(told_to, progress)
     except SweepStopped as stopped:
         _show_stopped(stopped, shown, top)
         raise typer.Exit(stopped.code) from None

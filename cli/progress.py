@@ -26,6 +26,10 @@ class Progress(Protocol):
         """
         ...
 
+    def note(self, text: str) -> None:
+        """Something that should be known before the end."""
+        ...
+
 
 @contextmanager
 def progress_of(shown: bool, starting: str, unit: str = "bars") -> Iterator[Progress]:
@@ -51,6 +55,9 @@ class Silent:
     def sets(self, done: int, total: int) -> None:
         """Nothing."""
 
+    def note(self, text: str) -> None:
+        """Nothing."""
+
 
 class PlainLines:
     """A line when LINE_EVERY_S seconds have passed since the last one."""
@@ -74,6 +81,10 @@ class PlainLines:
         if not self._sets and done:
             print(resumed_text(done, total), file=sys.stderr, flush=True)
         self._sets = f"{done:,} of {total:,} sets, "
+
+    def note(self, text: str) -> None:
+        """A line of its own."""
+        print(f"note: {text}", file=sys.stderr, flush=True)
 
 
 def amount_text(done: int, total: int) -> str:
@@ -124,3 +135,7 @@ class Bar:
         if not self._sets and done:
             self._shown.console.print(resumed_text(done, total))
         self._sets = f"{done:,} of {total:,} sets, "
+
+    def note(self, text: str) -> None:
+        """Above the bar."""
+        self._shown.console.print(f"note: {text}", markup=False)

@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 import pyarrow as pa
 
 from jobs import sources
-from jobs.chunks import cut
+from jobs.chunks import cut, memory_notes
 from jobs.frames import bar_tables
 from jobs.pipeline import run_local, run_local_chunk
 from jobs.run_folder import RunFolder, as_frames, write_tables
@@ -36,11 +36,15 @@ def _unwatched(done: int, total: int) -> None:
     """Say nothing."""
 
 
+def _unheard(text: str) -> None:
+    """Say nothing."""
+
+
 class RunRequest(NamedTuple):
     """What to run, and how. `only_strategies` empty: all of them.
 
     A large run of many sets is done in chunks. `sets_done(done, total)` then counts sets, the
-    first time those that an earlier run had done.
+    first time those that an earlier run had done. `note` gets what should be known at once.
     """
 
     config: Config
@@ -52,6 +56,7 @@ class RunRequest(NamedTuple):
     parallelism: int
     rank_by: RankBy = RankBy.NET_PNL
     sets_done: Progress = _unwatched
+    note: Callable[[str], None] = _unheard
 
 
 class RunReport(NamedTuple):
@@ -85,6 +90,8 @@ def execute(request: RunRequest, progress: Progress, sets_done: Progress = _unwa
         files = sources.list_files(config.prices.files)
         tasks, inputs = sources.plan_tasks(files, [symbol.symbol for symbol in plan.symbols])
         total = sum(file.rows for file in inputs)
+        for text in memory_notes(plan, total):
+            request.note(text)
         if len(cut(plan, total)) > 1:
             shas = [file.sha256 for file in inputs]
             versions = {**_versions(plan), "strategies": None}  # the plan has them

@@ -148,6 +148,13 @@ def test_a_traced_run_and_a_small_one_are_not_cut(
     assert len(chunks.cut(plan._replace(trace=True), 2_565_405)) == 1
 
 
+def test_sets_that_cannot_be_cut_apart_tell_what_memory_they_take(prices: str) -> None:
+    plan = plan_run(parse_config(config(prices)))
+    assert chunks.memory_notes(plan, 2_565_405) == []
+    (note,) = chunks.memory_notes(plan, 1_000_000_000)
+    assert note.startswith("2 sets of capped share a cap") and "may take 10 GB" in note
+
+
 # ---- equal -----------------------------------------------------------------------------------
 
 
