@@ -28,7 +28,7 @@ def figure_columns(lines: Sequence[Row]) -> dict[str, list[str]]:
         "net\nPnL": [_coloured(text, row) for text, row in zip(net, lines, strict=True)],
         "wins\n%": [percent(row["win_rate"]) for row in lines],
         "profit\nfactor": [number(row["profit_factor"]) for row in lines],
-        "drawdown\nmax %": [percent(row["max_drawdown_pct"]) for row in lines],
+        "drawdown\nmax %": [percent(row["max_drawdown"]) for row in lines],
         "\nSharpe": [number(row["sharpe"]) for row in lines],
         "market\ntime %": [percent(row["time_in_market"]) for row in lines],
         "peak\ncapital": [

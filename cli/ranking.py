@@ -35,11 +35,11 @@ NAMES = {
     "profit_factor": "profit factor",
     "win_rate": "wins %",
     "expectancy": "expectancy",
-    "max_drawdown": "max drawdown",
-    "max_drawdown_pct": "max drawdown %",
+    "max_drawdown": "max drawdown %",
+    "max_drawdown_amount": "max drawdown",
 }
 # Figures to rank by that the table lacks otherwise.
-ADDED = ("sortino", "calmar", "cagr", "expectancy", "max_drawdown")
+ADDED = ("sortino", "calmar", "cagr", "expectancy", "max_drawdown_amount")
 LUCK = "The best of many is partly luck: the median says more, and other bars say most."
 SHARED = (
     "The account has a cap, a budget or shorts, so its sets take trades from each other: none of "
@@ -117,7 +117,7 @@ def _added(family: "RankedFamily", lines: Sequence[Row]) -> dict[str, list[str]]
     values = [row[figure] for row in lines]
     if figure == "cagr":
         texts = [percent(value) for value in values]
-    elif figure in ("expectancy", "max_drawdown"):
+    elif figure in ("expectancy", "max_drawdown_amount"):
         (texts,) = money_columns(values)
     else:
         texts = [number(value) for value in values]
@@ -157,7 +157,7 @@ MEDIANS = (
     "net_pnl",
     "win_rate",
     "profit_factor",
-    "max_drawdown_pct",
+    "max_drawdown",
     "sharpe",
     "time_in_market",
     "peak_capital",

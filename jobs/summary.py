@@ -74,7 +74,7 @@ def all_figures(given: FigureInput) -> dict[str, Any]:
     row = summary_row(given)
     returns = daily_returns(given.equity, given.start_capital)
     yearly = figures_returns.cagr(given.equity, given.start_capital, given.periods)
-    drawdown: Any = row["max_drawdown_pct"]
+    drawdown: Any = row["max_drawdown"]
     net = given.net_pnl
     more = {
         "cagr": yearly,

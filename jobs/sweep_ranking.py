@@ -23,10 +23,7 @@ class RankBy(StrEnum):
     WIN_RATE = "win_rate"
     EXPECTANCY = "expectancy"
     MAX_DRAWDOWN = "max_drawdown"
-    MAX_DRAWDOWN_PCT = "max_drawdown_pct"
-
-
-LOWEST_FIRST = frozenset({RankBy.MAX_DRAWDOWN, RankBy.MAX_DRAWDOWN_PCT})
+    MAX_DRAWDOWN_AMOUNT = "max_drawdown_amount"
 
 
 class RankedSet(NamedTuple):
@@ -124,8 +121,6 @@ def _order(rank_by: RankBy) -> Any:
         value = row[rank_by]
         if value is None:
             return True, Decimal(0), row["strategy_id"]
-        number = Decimal(value)
-        first = number if rank_by in LOWEST_FIRST else number.copy_negate()
-        return False, first, row["strategy_id"]
+        return False, Decimal(value).copy_negate(), row["strategy_id"]
 
     return key

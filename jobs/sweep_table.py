@@ -27,7 +27,7 @@ FIGURES = {
     "win_rate": pa.float64(),
     "profit_factor": pa.float64(),
     "max_drawdown": pa.float64(),
-    "max_drawdown_pct": pa.float64(),
+    "max_drawdown_amount": pa.float64(),
     "sharpe": pa.float64(),
     "time_in_market": pa.float64(),
     "peak_capital": pa.float64(),

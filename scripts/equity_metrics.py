@@ -100,9 +100,10 @@ def equity_curve(
     """Start capital + equity at the end of each local day, as doubles.
 
     Index `day`, columns those of `by`, `currency`, `equity`, `daily_return` (share of the value the
-    day before, the first day's of the start capital), `drawdown` (amount below the highest value so
-    far, 0 or more), `drawdown_pct` (its share) and `basis`: "marked to market" where equity_daily
-    tells, else "realized-only", with the open result on the last day where it is known.
+    day before, the first day's of the start capital), `drawdown` (below the highest value so far,
+    as its share) and `drawdown_amount`, both 0 or below, and `basis`: "marked to market" where
+    equity_daily tells, else "realized-only", with the open result on the last day where it is
+    known.
     """
     from scripts.equity.book import Ask, load
     from scripts.equity.frames import curve_frame
@@ -129,8 +130,8 @@ def summary(
     """All figures as a dict; None where one is not defined, and `notes` say why.
 
     net_pnl, gross_pnl, fees and unrealized are exact Decimals, other money and ratios floats;
-    shares are of 1. max_drawdown is money and max_drawdown_pct a share of the highest value before,
-    both 0 or more, as in a run's manifest. docs/figures.md explains every key.
+    shares are of 1. max_drawdown is a share of the highest value before and max_drawdown_amount
+    money, both 0 or below, as in a run's manifest. docs/figures.md explains every key.
 
     `basis` says whether equity is "marked to market" or "realized-only". `by_currency` holds the
     same dict per currency; with several of them the figures at the top are None, as nothing adds

@@ -58,14 +58,14 @@ def equity_picture(
     """Equity above its drawdown, a point for the end of each local day.
 
     `curve` is equity_curve of one account and currency: index `day`, columns `equity`,
-    `drawdown_pct` (share) and `currency`.
+    `drawdown` (share, 0 or below) and `currency`.
     """
     with matplotlib.rc_context(STYLE):
         figure = Figure(figsize=(WIDTH, 5.2), layout="constrained")
         above, below = figure.subplots(2, 1, sharex=True, height_ratios=[5, 2])
         days = curve.index.insert(0, curve.index[0] - DAY)  # where the start capital stands
         equity = np.concatenate(([start_capital], curve["equity"].to_numpy(float)))
-        fall = np.concatenate(([0.0], -100.0 * curve["drawdown_pct"].to_numpy(float)))
+        fall = np.concatenate(([0.0], 100.0 * curve["drawdown"].to_numpy(float)))
         _head(above, title, note)
         _start(above, days[-1], start_capital, equity[-1] < start_capital)
         above.plot(days, equity, color=BLUE, linewidth=2.0)

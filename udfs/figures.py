@@ -68,11 +68,11 @@ class FigureInput(NamedTuple):
 def summary_row(given: FigureInput) -> dict[str, object]:
     """A line of the summary: plain values that JSON knows, None where not defined.
 
-    gross_pnl, fees, net_pnl are exact decimal text, start_capital, max_drawdown and peak_capital
-    floats in the currency; win_rate, max_drawdown_pct (of the peak before it) and time_in_market
-    shares of 1; sharpe per year of `periods` days.
+    gross_pnl, fees, net_pnl are exact decimal text, start_capital, max_drawdown_amount and
+    peak_capital floats in the currency; win_rate, max_drawdown (of the peak before it, 0 or below)
+    and time_in_market shares of 1; sharpe per year of `periods` days.
     """
-    drawdown, drawdown_share = max_drawdown(given.equity, given.start_capital)
+    drawdown, drawdown_amount = max_drawdown(given.equity, given.start_capital)
     return {
         "account_id": given.account_id,
         "strategy_id": given.strategy_id,
@@ -87,7 +87,7 @@ def summary_row(given: FigureInput) -> dict[str, object]:
         "win_rate": win_rate(given.net_pnl),
         "profit_factor": profit_factor(given.net_pnl),
         "max_drawdown": drawdown,
-        "max_drawdown_pct": drawdown_share,
+        "max_drawdown_amount": drawdown_amount,
         "sharpe": sharpe(daily_returns(given.equity, given.start_capital), given.periods),
         "time_in_market": time_in_market(
             given.usage_ts, given.usage_cost, given.first_ts, given.last_ts
@@ -118,19 +118,19 @@ def profit_factor(net_pnl: Floats) -> float | None:
 def max_drawdown(equity: Floats, start_capital: float) -> tuple[float | None, float | None]:
     """The deepest fall of start capital + equity below its highest value so far.
 
-    (amount >= 0 in the currency, share of the highest value so far); the deepest amount and the
-    deepest share may fall on different days. (None, None) without days; the share is None where
-    the highest value so far is not above 0. The share is that of quantstats.stats.max_drawdown and
-    empyrical.max_drawdown with the opposite sign.
+    (share of the highest value so far, amount in the currency), both 0 or below; the deepest share
+    and the deepest amount may fall on different days. (None, None) without days; the share is None
+    where the highest value so far is not above 0. The share is that of
+    quantstats.stats.max_drawdown and empyrical.max_drawdown.
     """
     if not len(equity):
         return None, None
     balance = start_capital + np.concatenate(([0.0], equity))
     peak = np.maximum.accumulate(balance)
-    fall = peak - balance
+    fall = balance - peak
     if peak[0] <= 0.0:
-        return float(fall.max()), None
-    return float(fall.max()), float((fall / peak).max())
+        return None, float(fall.min())
+    return float((fall / peak).min()), float(fall.min())
 
 
 def daily_returns(equity: Floats, start_capital: float) -> Floats | None:

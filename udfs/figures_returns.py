@@ -88,16 +88,16 @@ def sortino(returns: Floats | None, periods: float) -> float | None:
     return float(np.mean(returns)) / downside * math.sqrt(periods)
 
 
-def calmar(yearly: float | None, drawdown_share: float | None) -> float | None:
-    """cagr / the deepest drawdown as a positive share of the highest value before it.
+def calmar(yearly: float | None, drawdown: float | None) -> float | None:
+    """cagr / the size of the deepest drawdown, a share of the highest value before it.
 
     The same as quantstats.stats.calmar and empyrical.calmar_ratio at equal periods, which take the
     whole history as here; the original ratio takes 36 months. None where either is not defined or
     there was no drawdown.
     """
-    if yearly is None or not drawdown_share:
+    if yearly is None or not drawdown:
         return None
-    return yearly / drawdown_share
+    return yearly / abs(drawdown)
 
 
 def deepest_drawdown(equity: Floats, start_capital: float) -> Drawdown | None:

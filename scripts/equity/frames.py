@@ -14,7 +14,7 @@ from scripts.equity.parts import Part, accounts_of, curve, daily_sums, span, spl
 from udfs.figures import daily_returns
 
 DAILY = ("realized", "fees", "net_pnl", "trades")
-CURVE = ("equity", "daily_return", "drawdown", "drawdown_pct", "basis")
+CURVE = ("equity", "daily_return", "drawdown", "drawdown_amount", "basis")
 EPOCH_DAY = datetime.date(1970, 1, 1).toordinal()
 
 Piece = tuple[int, dict[str, Any]]  # the ordinal of a group's first day, and its columns
@@ -55,13 +55,13 @@ def curve_frame(book: Book, by: str | Sequence[str] | None) -> pd.DataFrame:
         peak = np.maximum.accumulate(np.concatenate(([start], balance)))[1:]
         returns = daily_returns(line.equity, start)
         with np.errstate(divide="ignore", invalid="ignore"):
-            share = np.where(peak > 0.0, (peak - balance) / peak, np.nan)
+            share = np.where(peak > 0.0, (balance - peak) / peak, np.nan)
         columns = {
             **_labels(part, [name for name, _ in shown]),
             "equity": balance,
             "daily_return": np.full(len(balance), np.nan) if returns is None else returns,
-            "drawdown": peak - balance,
-            "drawdown_pct": share,
+            "drawdown": share,
+            "drawdown_amount": balance - peak,
             "basis": line.basis,
         }
         pieces.append((line.first_day, columns))

@@ -68,7 +68,7 @@ def _of_the_curve(key: str, found: dict[str, Any], line: Curve) -> str:
         return "no day lost" if key == "sortino" else "daily returns do not vary"
     if key == "exposure" or key == "gross_exposure":
         return "no time passed between the first opening and the last closing fill"
-    if key == "calmar" and found["max_drawdown_pct"] == 0.0:
+    if key == "calmar" and found["max_drawdown"] == 0.0:
         return "there was no drawdown"
     if found["end_equity"] < 0.0:
         return "start capital and equity together ended below 0"

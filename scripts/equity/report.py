@@ -28,7 +28,7 @@ from udfs.days import day_text
 
 MONEY_AND_RATIOS = (
     "start_capital", "gross_pnl", "fees", "net_pnl", "unrealized", "end_equity", "total_return",
-    "cagr", "volatility", "sharpe", "sortino", "calmar", "max_drawdown", "max_drawdown_pct",
+    "cagr", "volatility", "sharpe", "sortino", "calmar", "max_drawdown", "max_drawdown_amount",
     "max_drawdown_peak", "max_drawdown_trough", "max_drawdown_recovery", "max_drawdown_days",
     "longest_drawdown_days", "best_day", "best_day_date", "worst_day", "worst_day_date",
     "win_rate", "profit_factor", "expectancy", "expectancy_r", "average_win", "average_loss",
@@ -142,7 +142,7 @@ def _money(part: Part) -> dict[str, Any]:
 def _of_returns(equity: Floats, capital: float, periods: float) -> dict[str, Any]:
     """What the curve of equity tells per year and in all."""
     returns = figures.daily_returns(equity, capital) if len(equity) else None
-    deepest, share = figures.max_drawdown(equity, capital)
+    share, deepest = figures.max_drawdown(equity, capital)
     yearly = figures_returns.cagr(equity, capital, periods)
     return {
         "end_equity": capital + float(equity[-1]) if len(equity) else None,
@@ -152,8 +152,8 @@ def _of_returns(equity: Floats, capital: float, periods: float) -> dict[str, Any
         "sharpe": figures.sharpe(returns, periods),
         "sortino": figures_returns.sortino(returns, periods),
         "calmar": figures_returns.calmar(yearly, share),
-        "max_drawdown": deepest,
-        "max_drawdown_pct": share,
+        "max_drawdown": share,
+        "max_drawdown_amount": deepest,
     }
 
 

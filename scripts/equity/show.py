@@ -37,8 +37,8 @@ SECTIONS = (
         ("sharpe", "Sharpe", "ratio"),
         ("sortino", "Sortino", "ratio"),
         ("calmar", "Calmar", "ratio"),
-        ("max_drawdown", "max drawdown", "money"),
-        ("max_drawdown_pct", "max drawdown %", "share"),
+        ("max_drawdown", "max drawdown %", "share"),
+        ("max_drawdown_amount", "max drawdown", "money"),
         ("max_drawdown_peak", "  its peak", "plain"),
         ("max_drawdown_trough", "  its trough", "plain"),
         ("max_drawdown_recovery", "  recovered", "plain"),
@@ -75,7 +75,7 @@ GROUP_COLUMNS = (
     ("trades", "round\ntrips", "plain"), ("gross_pnl", "gross\nPnL", "money"),
     ("fees", "\nfees", "money"), ("net_pnl", "net\nPnL", "money"),
     ("win_rate", "wins\n%", "share"), ("profit_factor", "profit\nfactor", "ratio"),
-    ("max_drawdown_pct", "drawdown\nmax %", "share"), ("sharpe", "\nSharpe", "ratio"),
+    ("max_drawdown", "drawdown\nmax %", "share"), ("sharpe", "\nSharpe", "ratio"),
     ("sortino", "\nSortino", "ratio"),
 )  # fmt: skip
 GROUP_COLUMNS_IF_NARROW = [

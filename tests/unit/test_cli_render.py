@@ -35,8 +35,8 @@ def row(strategy_id, net="25.5", account_id="main", **changes):
         "net_pnl": net,
         "win_rate": 0.2014,
         "profit_factor": 0.5123,
-        "max_drawdown": 1234.5,
-        "max_drawdown_pct": 0.0123,
+        "max_drawdown": -0.0123,
+        "max_drawdown_amount": -1234.5,
         "sharpe": -1.234,
         "time_in_market": 0.697,
         "peak_capital": 30116.0,
@@ -68,7 +68,7 @@ def test_a_line_per_strategy_and_a_total():
     lines = text.splitlines()
     assert lines[1].strip() == "main: USD, start capital 100,000"
     results = [line.split() for line in lines if line.startswith(("ema", "rsi", "TOTAL"))]
-    expected = "1,322 1,413.63 26,441.19 25.50 20.1 0.51 1.2 -1.23 69.7 30,116.00"
+    expected = "1,322 1,413.63 26,441.19 25.50 20.1 0.51 -1.2 -1.23 69.7 30,116.00"
     assert results[0] == ["ema", *expected.split()]
     assert [line[4] for line in results[:3]] == ["25.50", "-7.25", "18.25"]
     assert results[3] == ["ema", "5,368", "2,644", "2,724", "2,364", "360"]
@@ -76,7 +76,7 @@ def test_a_line_per_strategy_and_a_total():
 
 
 def test_what_is_not_defined_is_a_dash():
-    names = ("win_rate", "profit_factor", "max_drawdown_pct", "sharpe", "time_in_market")
+    names = ("win_rate", "profit_factor", "max_drawdown", "sharpe", "time_in_market")
     text = rendered([row("ema", **dict.fromkeys(names))])
     line = next(line for line in text.splitlines() if line.startswith("ema"))
     assert line.split()[5:10] == [MISSING] * 5

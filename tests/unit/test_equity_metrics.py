@@ -78,7 +78,7 @@ def test_figures_of_a_run_are_those_of_its_own_summary(finished):
             assert found[key] == Decimal(row[key])
         assert found["trades"] == row["round_trips"]
         for key in (
-            "start_capital", "sharpe", "max_drawdown", "max_drawdown_pct", "win_rate",
+            "start_capital", "sharpe", "max_drawdown", "max_drawdown_amount", "win_rate",
             "profit_factor",
         ):  # fmt: skip
             assert found[key] == pytest.approx(row[key], rel=1e-12, abs=1e-9), key
@@ -235,7 +235,7 @@ def test_all_figures_by_hand():
         "sharpe": returns.mean() / returns.std(ddof=1) * math.sqrt(365),
         "sortino": returns.mean() / downside * math.sqrt(365),
         "calmar": yearly / (10 / 1030),
-        "max_drawdown": 10.0, "max_drawdown_pct": 10 / 1030,
+        "max_drawdown_amount": -10.0, "max_drawdown": -10 / 1030,
         "max_drawdown_peak": "2024-01-01", "max_drawdown_trough": "2024-01-02",
         "max_drawdown_recovery": None, "max_drawdown_days": 3, "longest_drawdown_days": 3,
         "best_day": 30.0, "best_day_date": "2024-01-01",
@@ -268,14 +268,14 @@ def test_all_figures_by_hand():
         (THREE.iloc[:1], {"sharpe", "sortino", "calmar", "profit_factor", "payoff_ratio"},
          {"win_rate": 1.0, "expectancy": 30.0, "max_drawdown": 0.0, "exposure": 1.0}),
         (THREE.iloc[[0, 2]], {"sortino", "calmar", "profit_factor", "average_loss"},
-         {"win_rate": 1.0, "max_drawdown_pct": 0.0, "longest_losing_streak": 0}),
+         {"win_rate": 1.0, "max_drawdown": 0.0, "longest_losing_streak": 0}),
         (THREE.iloc[[1, 1]], {"payoff_ratio", "average_win", "sharpe"},
          {"win_rate": 0.0, "profit_factor": 0.0, "longest_losing_streak": 2}),
         (THREE.assign(net_pnl=Decimal(0), realized_pnl=Decimal(1)),
          {"sharpe", "profit_factor", "payoff_ratio", "calmar"},
          {"win_rate": 0.0, "volatility": 0.0, "fee_share": 1.0, "losses": 0}),
         (THREE.assign(net_pnl=Decimal(-60_000)), {"sharpe", "cagr", "calmar"},
-         {"total_return": -1.8, "max_drawdown_pct": 1.8}),
+         {"total_return": -1.8, "max_drawdown": -1.8}),
         (THREE[["match_ts", "net_pnl"]], {"exposure", "turnover", "fee_bps"},
          {"net_pnl": 25, "fees": 0, "currency": "unknown"}),
         (THREE.assign(net_pnl=Decimal(9_999_999)).iloc[:1], {"cagr", "calmar"}, {"days": 1}),
@@ -294,7 +294,7 @@ def test_what_is_not_defined_is_none_and_says_why(frame, none, defined):
 def test_no_start_capital_defines_no_return():
     found = summary(THREE, start_capital=0)
     assert (found["sharpe"], found["cagr"], found["turnover"]) == (None, None, None)
-    assert (found["max_drawdown"], found["max_drawdown_pct"]) == (10.0, None)
+    assert (found["max_drawdown_amount"], found["max_drawdown"]) == (-10.0, None)
 
 
 def test_a_recovered_drawdown_and_one_from_the_start():
@@ -311,7 +311,7 @@ def test_dates_are_those_of_the_deepest_share():
     rows = [("BTCUSD", f"2024-01-0{day}T10:00", net, "0")
             for day, net in ((1, "-40"), (2, "40"), (3, "900"), (4, "-60"), (5, "-1"))]  # fmt: skip
     found = summary(matches(*rows), start_capital=100)
-    assert (found["max_drawdown"], found["max_drawdown_pct"]) == (61.0, 0.4)
+    assert (found["max_drawdown_amount"], found["max_drawdown"]) == (-61.0, -0.4)
     assert found["max_drawdown_trough"] == "2024-01-01"
     assert found["longest_drawdown_days"] == 2
 
@@ -389,16 +389,20 @@ def test_equity_daily_marks_to_market():
     curve = equity_curve(THREE, equity_daily=EQUITY, start_capital=1000)
     assert curve["equity"].tolist() == [1040, 1040, 979.5, 1025]  # a missing day stays as it was
     assert set(curve["basis"]) == {"marked to market"}
-    assert summary(THREE, equity_daily=EQUITY.set_index("day"))["max_drawdown"] == 60.5
+    assert summary(THREE, equity_daily=EQUITY.set_index("day"))["max_drawdown_amount"] == -60.5
     by_symbol = summary_by(THREE, "symbol", equity_daily=EQUITY)
     assert by_symbol["basis"].tolist() == ["realized-only"] * 2
     assert by_symbol["days"].tolist() == [4, 4]  # of equity_daily, though ETHUSD has one match
     stocks = THREE.assign(symbol="AAPL")
     for frame in (stocks, THREE[["match_ts", "net_pnl"]]):  # equity_daily tells the currency
         found = summary(frame, equity_daily=EQUITY.assign(currency="NOK"))
-        assert (found["currency"], found["trades"], found["max_drawdown"]) == ("NOK", 3, 60.5)
+        assert (found["currency"], found["trades"], found["max_drawdown_amount"]) == (
+            "NOK",
+            3,
+            -60.5,
+        )
     dated = EQUITY.assign(day=pd.to_datetime(EQUITY["day"]))
-    assert summary(THREE, equity_daily=dated)["max_drawdown"] == 60.5
+    assert summary(THREE, equity_daily=dated)["max_drawdown_amount"] == -60.5
 
 
 def test_equity_daily_of_another_run_is_doubted():

@@ -70,8 +70,8 @@ def test_a_whole_row():
         "net_pnl": "25",
         "win_rate": pytest.approx(2 / 3),
         "profit_factor": pytest.approx(3.5),
-        "max_drawdown": pytest.approx(10.0),
-        "max_drawdown_pct": pytest.approx(10 / 1030),
+        "max_drawdown_amount": pytest.approx(-10.0),
+        "max_drawdown": pytest.approx(-10 / 1030),
         "time_in_market": pytest.approx(0.3),
         "peak_capital": 300.0,
         "start_capital": 1000.0,
@@ -93,7 +93,7 @@ def test_no_trades_defines_no_ratio():
     assert row["round_trips"] == 0
     assert (row["gross_pnl"], row["net_pnl"], row["fees"]) == ("0", "0", "0")
     assert (row["win_rate"], row["profit_factor"], row["sharpe"]) == (None, None, None)
-    assert (row["max_drawdown"], row["max_drawdown_pct"]) == (0.0, 0.0)
+    assert (row["max_drawdown"], row["max_drawdown_amount"]) == (0.0, 0.0)
     assert (row["time_in_market"], row["peak_capital"]) == (0.0, 0.0)
 
 
@@ -131,7 +131,7 @@ def test_win_rate_and_profit_factor(trips, rate, factor):
     ],
 )
 def test_max_drawdown(equity, capital, amount, share):
-    assert max_drawdown(floats(*equity), capital) == (amount, share)
+    assert max_drawdown(floats(*equity), capital) == (share and -share, amount and -amount)
 
 
 def test_returns_start_from_the_capital():

@@ -13,8 +13,8 @@ from schemas.resolve import plan_run
 from udfs.plan import RunPlan
 
 FIGURES = (
-    "win_rate", "profit_factor", "max_drawdown", "max_drawdown_pct", "sharpe", "cagr", "volatility",
-    "sortino", "calmar", "expectancy", "payoff_ratio", "best_trade", "worst_trade",
+    "win_rate", "profit_factor", "max_drawdown", "max_drawdown_amount", "sharpe", "cagr",
+    "volatility", "sortino", "calmar", "expectancy", "payoff_ratio", "best_trade", "worst_trade",
     "longest_losing_streak",
 )  # fmt: skip
 
@@ -53,14 +53,14 @@ def of_family(families: list[RankedFamily], family_id: str) -> RankedFamily:
         (RankBy.NET_PNL, "9 10 5"),
         (RankBy.SHARPE, "10 9 5"),
         (RankBy.PROFIT_FACTOR, "10 5 9"),  # two are not defined: by their ids
-        (RankBy.MAX_DRAWDOWN_PCT, "5 10 9"),
+        (RankBy.MAX_DRAWDOWN, "5 10 9"),
     ],
 )
 def test_the_best_is_first_and_what_is_not_defined_last(rank_by: RankBy, first: str) -> None:
     rows = [
-        row("cross/fast=5,slow=20", "-1.5", sharpe=-2.0, max_drawdown_pct=0.1),
-        row("cross/fast=10,slow=20", "9.000000000000000001", sharpe=2.5, max_drawdown_pct=0.2),
-        row("cross/fast=9,slow=20", "9.000000000000000002", sharpe=0.0, max_drawdown_pct=0.3),
+        row("cross/fast=5,slow=20", "-1.5", sharpe=-2.0, max_drawdown=-0.1),
+        row("cross/fast=10,slow=20", "9.000000000000000001", sharpe=2.5, max_drawdown=-0.2),
+        row("cross/fast=9,slow=20", "9.000000000000000002", sharpe=0.0, max_drawdown=-0.3),
     ]
     rows[1]["profit_factor"] = 1.2
     ranked = of_family(ranked_families(plan(), [*rows, row("", "1")], rank_by), "cross")
