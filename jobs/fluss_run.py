@@ -235,13 +235,16 @@ def stop(processes: Processes) -> None:
 def main() -> None:
     """Run a store in the foreground until Ctrl-C or SIGTERM."""
     signal.signal(signal.SIGTERM, signal.default_int_handler)
-    store = configure(Path(sys.argv[1]))
-    with running(store):
-        print(f"bootstrap.servers {store.bootstrap}, ZooKeeper {store.zookeeper}", flush=True)
-        try:
+    try:
+        store = configure(Path(sys.argv[1]))
+        with running(store):
+            print(f"bootstrap.servers {store.bootstrap}, ZooKeeper {store.zookeeper}", flush=True)
             signal.pause()
-        except KeyboardInterrupt:
-            print("ending")
+    except KeyboardInterrupt:
+        print("ended")
+    except ConfigError as error:
+        print(f"error: {error}", file=sys.stderr)
+        sys.exit(2)
 
 
 if __name__ == "__main__":
