@@ -10,13 +10,16 @@ WORDS = ("momentum", "reversal", "breakout", "carry", "value", "trend", "season"
 
 
 def _signals(columns: Columns, params: Params) -> Actions:
+    order = list({*WORDS})
+    # All pairs: the place of one word would be the same in one process of eight by chance.
+    before = np.array([one < other for one in order for other in order])
     cents = np.nan_to_num(columns["close"] * 100).astype(np.int64)
-    return np.where(cents % len(WORDS) == list({*WORDS}).index("trend"), 1, 0)
+    return np.where(before[cents % len(before)], 1, 0)
 
 
 STRATEGIES = Kind(
     name="ordered",
-    doc="Buys by a place in a set.",
+    doc="Buys by the order of a set.",
     version="1",
     params=(),
     problem=lambda params: None,
