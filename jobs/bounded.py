@@ -19,6 +19,7 @@ from typing import Any, NamedTuple
 from jobs.assemble import assemble
 from jobs.group_stage import GroupOut, plan_groups, run_group
 from jobs.run_folder import unwritable, write_tables
+from jobs.signals import held
 from jobs.sources import Task, absolute
 from jobs.sweep_parts import Spilled, finish_chunk, run_span, spill
 from jobs.symbol_stage import DayCloses, SymbolOut, run_symbol
@@ -212,9 +213,12 @@ def _run_job(
     stages = Stages(dense, fold, write)
     watch = _Watch(staging / PROGRESS, report)
     watch.start()
+    stream: Any = None
     try:
         stream = define(environment(parallelism), work, stages)
         (blob,) = collect(stream, f"backtest {plan.run_id}")
     finally:
+        with held():  # py4j swallows exceptions while it lets Java's objects go
+            stream = None
         watch.stop()
     return bytes(blob)  # type: ignore[call-overload,no-any-return]
