@@ -15,7 +15,7 @@ import pyarrow.parquet as pq
 
 from jobs.assemble import input_counts
 from jobs.run_folder import unwritable
-from jobs.sources import UNKNOWN, Place, Task
+from jobs.sources import UNKNOWN, Place, Task, open_parquet
 from jobs.symbol_stage import Intake, SymbolOut, count_unknown
 from udfs.bars import Bars
 from udfs.dense import no_signals
@@ -97,7 +97,7 @@ def _table(symbol: str, pieces: Sequence[Bars]) -> pa.Table:
 def _tasks(folder: Path, symbols: Sequence[str]) -> Iterator[Task]:
     for number, symbol in enumerate(symbols):
         path = folder / f"{number}.parquet"
-        meta = pq.ParquetFile(path).metadata
+        meta = open_parquet(str(path)).metadata
         sizes = [meta.row_group(group).num_rows for group in range(meta.num_row_groups)]
         first = np.cumsum([0, *sizes])
         yield Task(

@@ -29,6 +29,16 @@ EQUITY = "equity.bin"
 SLICES = 1_024
 # Of a match the summary needs these; all of it is in the file.
 SUMMED = ("strategy", "symbol", "match_ts", "realized_pnl", "fees")
+# What pickle raises on bytes that it did not write.
+DAMAGED = (
+    pickle.UnpicklingError,
+    AttributeError,
+    EOFError,
+    ImportError,
+    LookupError,
+    TypeError,
+    ValueError,
+)
 AMOUNTS = ("realized", "fees", "unrealized", "equity")
 
 
@@ -178,6 +188,6 @@ def read_chunk(folder: Path) -> ChunkOut | None:
         sizes |= {part.name: part.starts[-1] * part.dtype.itemsize for part in out.usage}
         sizes[EQUITY] = out.days * len(out.lines) * len(AMOUNTS) * 2 * 8
         whole = all((folder / name).stat().st_size == size for name, size in sizes.items())
-    except (OSError, ValueError, EOFError, pickle.UnpicklingError, AttributeError, ImportError):
+    except (OSError, *DAMAGED):
         return None
     return out if whole else None
