@@ -149,12 +149,10 @@ def _equity(
     plan: RunPlan, sources: Sequence[Source], staging: Path
 ) -> tuple[int, dict[Total, np.ndarray]]:
     """Write equity_daily; its rows, and the equity of each account and currency by day."""
-    placed = sorted(
-        ((_key(source, line), number, column))
-        for number, source in enumerate(sources)
-        for column, line in enumerate(source.out.lines)
-    )
-    keys = [key for key, _, _ in placed]
+    lines_of = [[_key(source, line) for line in source.out.lines] for source in sources]
+    keys = sorted(key for lines in lines_of for key in lines)
+    place = {key: at for at, key in enumerate(keys)}
+    places = [np.array([place[key] for key in lines], dtype=np.int64) for lines in lines_of]
     members: dict[Total, list[int]] = {}
     for at, (account, _, currency) in enumerate(keys):
         members.setdefault((account, currency), []).append(at)
@@ -163,7 +161,7 @@ def _equity(
     block = max(1, MERGE_ROWS // max(1, len(keys)))
     with TableWriter(staging / "equity_daily.parquet") as writer:
         for start in range(0, days, block):
-            amounts = _read_days(sources, placed, start, min(start + block, days))
+            amounts = _read_days(sources, places, start, min(start + block, days))
             lines = [
                 EquityLine(*key, first_day + start, *(amounts[k, at] for k in range(len(AMOUNTS))))
                 for at, key in enumerate(keys)
@@ -183,18 +181,16 @@ def _key(source: Source, line: tuple[int, int, str]) -> Key:
 
 
 def _read_days(
-    sources: Sequence[Source], placed: Sequence[tuple[Key, int, int]], start: int, stop: int
+    sources: Sequence[Source], places: Sequence[np.ndarray], start: int, stop: int
 ) -> np.ndarray:
-    """int64[4, lines, days, 2] of the days [start, stop), lines in the order of `placed`."""
-    amounts = np.empty((len(AMOUNTS), len(placed), stop - start, 2), dtype=np.int64)
-    for number, source in enumerate(sources):
-        width = len(source.out.lines)
-        size = width * len(AMOUNTS) * 2
+    """int64[4, lines, days, 2] of the days [start, stop); `places` are those of a chunk's lines."""
+    width = sum(map(len, places))
+    amounts = np.empty((len(AMOUNTS), width, stop - start, 2), dtype=np.int64)
+    for source, mine in zip(sources, places, strict=True):
+        size = len(mine) * len(AMOUNTS) * 2
         found = read_array(source.folder / EQUITY, INT64, start * size, stop * size)
-        at = [i for i, (_, owner, _) in enumerate(placed) if owner == number]
-        columns = [placed[i][2] for i in at]
-        by_line = found.reshape(stop - start, width, len(AMOUNTS), 2).transpose(2, 1, 0, 3)
-        amounts[:, at] = by_line[:, columns]
+        by_day = found.reshape(stop - start, len(mine), len(AMOUNTS), 2)
+        amounts[:, mine] = by_day.transpose(2, 1, 0, 3)
     return amounts
 
 
