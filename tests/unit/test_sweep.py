@@ -31,6 +31,11 @@ PROGRAM = (
     "import sys, jobs.chunks; jobs.chunks.CHUNK_BARS = 5_000; "
     "from cli.main import main; sys.exit(main())"
 )
+# A chunk of so few bars takes less time than it takes to look for its file.
+SLOW_PROGRAM = (
+    "import time, jobs.sweep_kept as kept; place = kept.Kept.place; "
+    "kept.Kept.place = lambda self, chunk: time.sleep(0.1) or place(self, chunk); "
+) + PROGRAM
 
 
 @pytest.fixture(scope="module")
@@ -281,7 +286,8 @@ def test_ctrl_c_in_a_terminal(prices: str, tmp_path: Path) -> None:
     (tmp_path / "many.yaml").write_text(yaml.safe_dump(config(prices)))
     arguments = ["backtest", "--config", "many.yaml", "--runner", "local", "--top", "2"]
     command = [sys.executable, "-c", PROGRAM, *arguments]
-    started = subprocess.Popen(command, cwd=tmp_path, stdout=-1, stderr=-1, text=True)
+    slow = [sys.executable, "-c", SLOW_PROGRAM, *arguments]
+    started = subprocess.Popen(slow, cwd=tmp_path, stdout=-1, stderr=-1, text=True)
     done = "runs/.*.kept/" + "?" * 16 + "/chunk.pickle"
     while len(list(tmp_path.glob(done))) < 3 and started.poll() is None:
         time.sleep(0.002)
