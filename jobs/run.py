@@ -93,9 +93,13 @@ def execute(request: RunRequest, progress: Progress, sets_done: Progress = _unwa
         for text in memory_notes(plan, total):
             request.note(text)
         if len(cut(plan, total)) > 1:
-            shas = [file.sha256 for file in inputs]
-            versions = {**_versions(plan), "strategies": None}  # the plan has them
-            digest = digest_of(plan, config_as_dict(config), shas, code_version(), versions)
+            digest = digest_of(
+                config_as_dict(config),
+                sorted(request.only_strategies),
+                [file.sha256 for file in inputs],
+                code_version(),
+                _versions(plan),
+            )
             kept = stack.enter_context(keeping(request.out, plan, digest, request.rank_by))
             watch = Watch(progress, request.sets_done)
             run = _chunk_runner(request)

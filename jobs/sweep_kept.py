@@ -7,6 +7,7 @@ is finished the folder goes. Folders of other digests are left alone and told.
 
 import fcntl
 import hashlib
+import json
 import os
 import re
 import shutil
@@ -26,8 +27,8 @@ DIGEST = r"[0-9a-f]{12}"
 
 
 def digest_of(*parts: object) -> str:
-    """What decides a run's rows, as 12 hex digits."""
-    return hashlib.sha256("\0".join(map(repr, parts)).encode("utf-8", "replace")).hexdigest()[:12]
+    """What decides a run's rows, as 12 hex digits; the order of keys does not matter."""
+    return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:12]
 
 
 def kept_folders(out: Path, run_id: str) -> list[Path]:
