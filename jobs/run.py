@@ -72,16 +72,11 @@ class RunReport(NamedTuple):
     families: Sequence[RankedFamily] = ()
 
 
-def _unwatched(done: int, total: int) -> None:
-    """Say nothing."""
-
-
-def execute(request: RunRequest, progress: Progress, sets_done: Progress = _unwatched) -> RunReport:
+def execute(request: RunRequest, progress: Progress) -> RunReport:
     """Runs a backtest. ConfigError and Refusal say what is wrong; nothing half-done is left.
 
-    `progress(done, total)` counts rows of bars. A large run of many sets is done in chunks:
-    rows then count once per set, `sets_done(done, total)` counts sets, the first time those that
-    an earlier run had done, and SweepStopped is raised where Ctrl-C leaves some done.
+    `progress(done, total)` counts rows of bars, in a run in chunks once per set. The chunks that
+    such a run has done are kept when it is ended early: Ctrl-C and signals raise SweepStopped.
     """
     started = time.perf_counter()
     config = request.config
