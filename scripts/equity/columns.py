@@ -38,7 +38,7 @@ def amounts(columns: Mapping[str, pa.ChunkedArray], label: str) -> tuple[dict[st
     """
     texts = {name: _numeric(column, f"{label}: {name}") for name, column in columns.items()}
     try:
-        found = {name: pc.cast(column, NARROW) for name, column in texts.items()}
+        found = {name: _cast(column, NARROW) for name, column in texts.items()}
     except pa.ArrowInvalid:
         found = {name: _wide(column, f"{label}: {name}") for name, column in texts.items()}
     scale = NARROW.scale if all(c.type == NARROW for c in found.values()) else WIDE.scale
@@ -79,9 +79,20 @@ def _numeric(column: pa.ChunkedArray, where: str) -> pa.ChunkedArray:
     raise ConfigError(f"{where} holds {kind}; expected numbers")
 
 
+def _cast(column: pa.ChunkedArray, kind: pa.DataType) -> pa.ChunkedArray:
+    """The column as decimals. ArrowInvalid where a value does not fit.
+
+    Arrow's own cast wraps around at 2^128 and 2^256 and says nothing, so sizes are looked at first.
+    """
+    highest = pc.max(pc.abs(pc.cast(column, pa.float64(), safe=False))).as_py() or 0.0
+    if highest >= 0.99 * 10.0 ** (kind.precision - kind.scale):
+        raise pa.ArrowInvalid(f"{highest} does not fit {kind}")
+    return pc.cast(column, kind)
+
+
 def _wide(column: pa.ChunkedArray, where: str) -> pa.ChunkedArray:
     try:
-        return pc.cast(column, WIDE)
+        return _cast(column, WIDE)
     except pa.ArrowInvalid:
         values = [_rounded(value, where, row) for row, value in enumerate(column.to_pylist())]
         return pa.chunked_array([pa.array(values, WIDE)])
