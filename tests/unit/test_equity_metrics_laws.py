@@ -144,7 +144,10 @@ def test_the_longest_losing_streak(trips):
     assert figures_trades.longest_losing_streak(np.array(trips)) == longest
 
 
-@pytest.mark.parametrize("text", ["340282366920938463804", "-3.5e20", "1e30", "99999999999999999999"])
+AMOUNTS = ("340282366920938463804", "-3.5e20", "1e30", "99999999999999999999")
+
+
+@pytest.mark.parametrize("text", AMOUNTS)
 def test_amounts_that_arrow_would_wrap(text):
     """2^128 + 1 tick of 10^-18 would come out as something else."""
     row = {"net_pnl": text, "realized_pnl": text, "match_ts": 1_711_756_800_000, "symbol": "XUSD"}
