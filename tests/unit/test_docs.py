@@ -2,8 +2,10 @@
 
 import importlib.util
 import io
+import json
 import re
 import shlex
+import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, get_args
@@ -14,6 +16,7 @@ import typer
 import yaml
 from pydantic import BaseModel
 from rich.console import Console
+from typer.testing import CliRunner
 
 from cli.main import app
 from cli.render import render_report
@@ -247,17 +250,21 @@ def test_the_page_of_own_strategies_shows_the_example() -> None:
     assert not [b for b in blocks("docs/own-strategies.md", "yaml") if b not in config]
 
 
-def test_the_example_of_an_own_strategy_trades(
+def test_the_commands_of_the_page_of_own_strategies_run(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    """`--check` of the example itself is in tests/unit/test_lookahead_page.py."""
     monkeypatch.chdir(tmp_path)
+    Path("examples").symlink_to(ROOT / "examples")
+    commands = "".join(blocks("docs/own-strategies.md", "sh")).splitlines()
+    copied, checked, simulated, traded = commands
+    subprocess.run(shlex.split(copied), check=True)
+    assert checked == "tradeflow strategies --check mine.py"
+    assert Path("mine.py").read_text() == text_of("examples/my_strategy.py")
+    assert simulated == "tradeflow data simulate"
     write_simulated(Path("data/example"), symbols=["ALFAUSD", "BRAVOUSD"])
-    tree = yaml.safe_load(text_of("examples/my_strategy.yaml"))
-    for strategy in tree["strategies"]:
-        if "module" in strategy:
-            strategy["module"] = str(ROOT / strategy["module"])
-    request = RunRequest(parse_config(tree), (), Path("runs"), False, False, "local", 1)
-    report = execute(request, lambda done, total: None)
-    trips = {row["strategy_id"]: row["round_trips"] for row in report.summary}
+    done = CliRunner().invoke(app, [*shlex.split(traded)[1:], "--json"])
+    assert done.exit_code == 0, done.output
+    trips = {row["strategy_id"]: row["round_trips"] for row in json.loads(done.stdout)["summary"]}
     assert trips["straight"] > 50
     assert sum(name.startswith("searched/") for name in trips) == 6
