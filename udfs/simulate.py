@@ -24,9 +24,9 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
-from scipy.signal import lfilter
 
 from udfs.bars import Bars, Bools, Floats, Ints
+from udfs.compiled import njit
 from udfs.errors import ConfigError
 from udfs.timeframes import DAY_MS, MINUTE_MS
 
@@ -173,9 +173,17 @@ def _autoregression(
 ) -> Floats:
     """A stationary AR(1) process of the given standard deviation."""
     memory = 0.5 ** (1.0 / half_life)
-    steps = generator.standard_normal(minutes) * deviation * np.sqrt(1.0 - memory**2)
+    steps: Floats = generator.standard_normal(minutes) * deviation * np.sqrt(1.0 - memory**2)
     steps[0] = generator.standard_normal() * deviation
-    return np.asarray(lfilter([1.0], [1.0, -memory], steps), dtype=np.float64)
+    _accumulate(steps, memory)
+    return steps
+
+
+@njit
+def _accumulate(steps: Floats, memory: float) -> None:
+    """Each step plus `memory` times the sum so far, in place (scipy.signal takes 0.7 s to load)."""
+    for i in range(1, steps.shape[0]):
+        steps[i] += memory * steps[i - 1]
 
 
 def _regimes(generator: np.random.Generator, minutes: int) -> Floats:
