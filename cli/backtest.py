@@ -12,12 +12,12 @@ from cli.errors import told
 from cli.help import examples
 from cli.overrides import by_option, overrides
 from cli.progress import progress_of
-from jobs.sweep_ranking import RankBy
+from jobs.sweep.ranking import RankBy
 from udfs.errors import ConfigError
 
 if TYPE_CHECKING:  # they load slowly, and help needs none of them
     from jobs.run import RunReport, RunRequest
-    from jobs.sweep import SweepStopped
+    from jobs.sweep.run import SweepStopped
     from schemas.config_models import Config
 
 EXAMPLES = examples(
@@ -84,7 +84,7 @@ def backtest(
 def _run(request: "RunRequest", shown: bool, top: int) -> "RunReport":
     """The run, its progress `shown`."""
     from jobs.run import execute
-    from jobs.sweep import SweepStopped
+    from jobs.sweep.run import SweepStopped
 
     starting = "starting Flink" if request.runner == "flink" else "starting"
     try:

@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from cli.help import NO_VALUE
-from jobs.sweep_ranking import RankBy
+from jobs.sweep.ranking import RankBy
 
 WHAT = "What runs"
 WHERE = "Where and how"

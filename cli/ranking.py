@@ -13,7 +13,7 @@ from cli.figures import Row, figure_columns, plain_table
 from cli.numbers import MISSING, money, money_columns, number, percent
 
 if TYPE_CHECKING:
-    from jobs.sweep_ranking import RankedFamily, RankedSet
+    from jobs.sweep.ranking import RankedFamily, RankedSet
 
 TOP = 20
 # What is left out first where the screen is too narrow; sweep.parquet has everything.

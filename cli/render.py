@@ -17,7 +17,7 @@ from cli.ranking import TOP, render_ranking
 
 if TYPE_CHECKING:
     from jobs.run import RunReport
-    from jobs.sweep_ranking import RankedFamily
+    from jobs.sweep.ranking import RankedFamily
 
 TOTAL = ""  # the strategy_id of an account's own row
 ALL_SHOWN = 24  # more strategies than this in an account are cut to its best and worst

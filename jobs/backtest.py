@@ -16,8 +16,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from jobs.run import RunRequest, execute
-from jobs.sweep import SweepStopped
-from jobs.sweep_ranking import RankBy
+from jobs.sweep.ranking import RankBy
+from jobs.sweep.run import SweepStopped
 from schemas.config import load_config
 from schemas.overrides import settings
 from udfs.errors import TradeflowError

@@ -6,7 +6,7 @@ symbols (one task each: files → bars → features → signals, jobs/symbol_sta
   → one writer (tables in order, jobs/assemble.py)
 
 A chunk of a large run is a job of its own: its fold groups write their matches to files, and the
-writer what is left (jobs/sweep_parts.py).
+writer what is left (jobs/sweep/parts.py).
 """
 
 import os
@@ -21,7 +21,7 @@ from jobs.group_stage import GroupOut, plan_groups, run_group
 from jobs.run_folder import unwritable, write_tables
 from jobs.signals import held
 from jobs.sources import Task, absolute
-from jobs.sweep_parts import Spilled, finish_chunk, run_span, spill
+from jobs.sweep.parts import Spilled, finish_chunk, run_span, spill
 from jobs.symbol_stage import DayCloses, SymbolOut, run_symbol
 from udfs.dense import Signals
 from udfs.plan import RunPlan

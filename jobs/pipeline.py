@@ -6,7 +6,7 @@ from pathlib import Path
 from jobs.assemble import Assembled, assemble
 from jobs.group_stage import GroupOut, plan_groups, run_group
 from jobs.sources import PIECE_ROWS, Task
-from jobs.sweep_parts import finish_chunk, run_span, spill
+from jobs.sweep.parts import finish_chunk, run_span, spill
 from jobs.symbol_stage import DayCloses, SymbolOut, run_symbol
 from udfs.plan import RunPlan
 

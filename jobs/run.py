@@ -13,14 +13,14 @@ from typing import Any, NamedTuple
 import pyarrow as pa
 
 from jobs import sources
-from jobs.chunks import cut, memory_notes
 from jobs.frames import bar_tables
 from jobs.pipeline import run_local, run_local_chunk
 from jobs.run_folder import RunFolder, as_frames, write_tables
-from jobs.sweep import ChunkRunner, Watch, keeping, left_over, run_chunks, shared_accounts
-from jobs.sweep_kept import digest_of
-from jobs.sweep_ranking import RankBy, RankedFamily, ranked_families
-from jobs.sweep_table import write_sweep
+from jobs.sweep.chunks import cut, memory_notes
+from jobs.sweep.kept import digest_of
+from jobs.sweep.ranking import RankBy, RankedFamily, ranked_families
+from jobs.sweep.run import ChunkRunner, Watch, keeping, left_over, run_chunks, shared_accounts
+from jobs.sweep.table import write_sweep
 from schemas.config import Config, config_as_dict, parse_config
 from schemas.config_values import time_text
 from schemas.resolve import plan_run

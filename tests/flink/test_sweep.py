@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from jobs.sweep import SweepStopped
+from jobs.sweep.run import SweepStopped
 from tests.unit.test_sweep import assert_same, config, cut_into, run, stop_after, write_prices
 
 pytestmark = pytest.mark.flink

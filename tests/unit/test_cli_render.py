@@ -18,7 +18,7 @@ from cli.render import (
     render_report,
     sections,
 )
-from jobs.sweep_ranking import RankBy, RankedFamily, RankedSet
+from jobs.sweep.ranking import RankBy, RankedFamily, RankedSet
 
 
 def row(strategy_id, net="25.5", account_id="main", **changes):

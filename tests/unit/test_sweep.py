@@ -14,10 +14,10 @@ import pyarrow.parquet as pq
 import pytest
 import yaml
 
-from jobs import chunks, sweep_merge
 from jobs.run import RunReport, RunRequest, execute
-from jobs.sweep import SweepStopped
-from jobs.sweep_kept import Kept
+from jobs.sweep import chunks, merge
+from jobs.sweep.kept import Kept
+from jobs.sweep.run import SweepStopped
 from schemas.config import parse_config
 from schemas.resolve import plan_run
 from tests.runs import START, bars_table
@@ -28,9 +28,9 @@ from udfs.simulate import EXAMPLE_SYMBOLS, simulate
 SYMBOLS = EXAMPLE_SYMBOLS[:3]
 # The command with small chunks that take a tenth of a second each.
 PROGRAM = """
-import sys, time, jobs.chunks, jobs.sweep_kept
-jobs.chunks.CHUNK_BARS, read = 4_000, jobs.sweep_kept.read_chunk
-jobs.sweep_kept.read_chunk = lambda folder: time.sleep(0.1) or read(folder)
+import sys, time, jobs.sweep.chunks, jobs.sweep.kept
+jobs.sweep.chunks.CHUNK_BARS, read = 4_000, jobs.sweep.kept.read_chunk
+jobs.sweep.kept.read_chunk = lambda folder: time.sleep(0.1) or read(folder)
 from cli.main import main
 sys.exit(main())
 """
@@ -167,7 +167,7 @@ def test_a_run_in_chunks_equals_one_in_one_piece(
     sets: int, rows: int,
 ) -> None:  # fmt: skip
     cut_into(monkeypatch, sets)
-    monkeypatch.setattr(sweep_merge, "MERGE_ROWS", rows)
+    monkeypatch.setattr(merge, "MERGE_ROWS", rows)
     told: list[tuple[int, int]] = []
     report = run(config(prices), tmp_path, sets_done=lambda *counts: told.append(counts))
     assert_same(whole, report)
@@ -190,7 +190,7 @@ def test_other_runs_in_chunks_equal_too(
 ) -> None:
     one = run(config(prices, **changes), tmp_path / "one")
     cut_into(monkeypatch, 0.1)
-    monkeypatch.setattr(sweep_merge, "MERGE_ROWS", 10)
+    monkeypatch.setattr(merge, "MERGE_ROWS", 10)
     assert_same(one, run(config(prices, **changes), tmp_path / "cut"))
 
 

@@ -6,8 +6,8 @@ from typing import Any
 import pyarrow as pa
 import pytest
 
-from jobs.sweep_ranking import RankBy, RankedFamily, ranked_families
-from jobs.sweep_table import sweep_table
+from jobs.sweep.ranking import RankBy, RankedFamily, ranked_families
+from jobs.sweep.table import sweep_table
 from schemas.config import parse_config
 from schemas.resolve import plan_run
 from udfs.plan import RunPlan

@@ -20,7 +20,7 @@ from jobs.group_stage import Columns
 from jobs.merge import joined
 from jobs.run_folder import TableWriter, write_tables
 from jobs.summary import ALL, Key, all_figures, net_floats, without_dust
-from jobs.sweep_parts import AMOUNTS, EQUITY, SLICES, ChunkOut, Part, read_array, run_span
+from jobs.sweep.parts import AMOUNTS, EQUITY, SLICES, ChunkOut, Part, read_array, run_span
 from udfs import bulk_ids, wide
 from udfs.account_fold import CODES
 from udfs.errors import ConfigError

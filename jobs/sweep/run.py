@@ -5,15 +5,15 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from jobs.chunks import cut, followed, restricted
 from jobs.group_stage import day_grid
 from jobs.run_folder import unwritable
 from jobs.sources import Task
-from jobs.sweep_bars import PASSES, filed
-from jobs.sweep_kept import BARS, Kept, folder_bytes, kept_folders
-from jobs.sweep_merge import Merged, merge
-from jobs.sweep_ranking import RankBy, RankedFamily, ranked_families
-from jobs.sweep_table import write_sweep
+from jobs.sweep.bars import PASSES, filed
+from jobs.sweep.chunks import cut, followed, restricted
+from jobs.sweep.kept import BARS, Kept, folder_bytes, kept_folders
+from jobs.sweep.merge import Merged, merge
+from jobs.sweep.ranking import RankBy, RankedFamily, ranked_families
+from jobs.sweep.table import write_sweep
 from udfs.account import is_independent
 from udfs.errors import TradeflowError
 from udfs.plan import RunPlan

@@ -16,12 +16,12 @@ from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
 
-from jobs.chunks import Chunk
-from jobs.sweep_parts import ChunkOut, read_chunk
+from jobs.sweep.chunks import Chunk
+from jobs.sweep.parts import ChunkOut, read_chunk
 from udfs.errors import Refusal
 
 LOCK = "lock"
-BARS = "bars"  # the folder of the run's bars, as jobs/sweep_bars.py writes them
+BARS = "bars"  # the folder of the run's bars, as jobs/sweep/bars.py writes them
 PARTIAL = ".partial"
 DIGEST = r"[0-9a-f]{12}"
 

@@ -9,7 +9,7 @@ from typing import Any
 import pyarrow as pa
 
 from jobs.run_folder import unwritable, write_table
-from jobs.sweep_ranking import RankedFamily, RankedSet
+from jobs.sweep.ranking import RankedFamily, RankedSet
 from schemas.grid import value_text
 from udfs.errors import ConfigError
 

@@ -1,0 +1,1 @@
+"""Runs of many sets: cut into chunks, kept when interrupted, merged, ranked."""
