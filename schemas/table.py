@@ -7,6 +7,7 @@ moves it there; nothing else in the project writes DDL.
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import NamedTuple
 
 import pyarrow as pa  # type: ignore[import-untyped]
 
@@ -52,6 +53,11 @@ ARROW_TYPES: Mapping[Type, pa.DataType] = {
     Type.DECIMAL: pa.decimal128(38, 18),
     Type.MAP_DOUBLE: pa.string(),
     Type.MAP_DECIMAL: pa.string(),
+}
+FLUSS_ARROW_TYPES: Mapping[Type, pa.DataType] = {
+    **ARROW_TYPES,
+    Type.MAP_DOUBLE: pa.map_(pa.string(), pa.float64()),
+    Type.MAP_DECIMAL: pa.map_(pa.string(), pa.decimal128(38, 18)),
 }
 
 # Fluss takes the TTL at creation only, its default of 7 days would eat the log, and it refuses -1.
@@ -203,11 +209,34 @@ def _require(table: Table, options: Mapping[str, str], name: str) -> None:
         raise ConfigError(f"table {table.name}: the option '{name}' is missing")
 
 
+class FlussTable(NamedTuple):
+    """What Fluss's own client makes a table of; the same as the statement for Fluss."""
+
+    columns: pa.Schema
+    key: tuple[str, ...]
+    bucket_key: tuple[str, ...]
+    buckets: int
+    properties: Mapping[str, str]
+
+
+def fluss_table(table: Table) -> FlussTable:
+    """The table as Fluss's client takes it; in a latest table only the key is not null."""
+    fields = [
+        pa.field(column.name, FLUSS_ARROW_TYPES[column.type], _null_in_ddl(table, column))
+        for column in store_columns(table)
+    ]
+    return FlussTable(pa.schema(fields), table.key, table.bucket_key, 1, _fluss_properties(table))
+
+
 def _fluss_options(table: Table) -> dict[str, str]:
     placed = {"bucket.key": ",".join(table.bucket_key), "bucket.num": "1"}
+    return placed | _fluss_properties(table)
+
+
+def _fluss_properties(table: Table) -> dict[str, str]:
     if table.kind is Kind.LATEST:
-        return placed | {"table.log.ttl": LATEST_LOG_TTL}
-    return placed | {"table.merge-engine": "first_row", "table.log.ttl": HISTORY_LOG_TTL}
+        return {"table.log.ttl": LATEST_LOG_TTL}
+    return {"table.merge-engine": "first_row", "table.log.ttl": HISTORY_LOG_TTL}
 
 
 def _kafka_options(table: Table) -> dict[str, str]:
