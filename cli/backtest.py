@@ -10,7 +10,7 @@ import typer
 from cli import options
 from cli.errors import told
 from cli.help import examples
-from cli.overrides import by_option, overrides
+from cli.overrides import load
 from cli.progress import progress_of
 from jobs.sweep.ranking import RankBy
 from udfs.errors import ConfigError
@@ -18,7 +18,6 @@ from udfs.errors import ConfigError
 if TYPE_CHECKING:  # they load slowly, and help needs none of them
     from jobs.run import RunReport, RunRequest
     from jobs.sweep.run import SweepStopped
-    from schemas.config_models import Config
 
 EXAMPLES = examples(
     ("tradeflow backtest", "conf/backtest.yaml on Flink"),
@@ -59,7 +58,7 @@ def backtest(
     with told():
         if quiet and as_json:
             raise ConfigError("--quiet and --json: choose one of them")
-        checked = _load(
+        checked = load(
             config,
             settings or [],
             {"--prices": prices, "--start": start, "--end": end, "--run-id": run_id},
@@ -106,17 +105,6 @@ def _show_stopped(stopped: "SweepStopped", shown: bool, top: int) -> None:
         for family in stopped.families:
             render_ranking(console, family, stopped.folder, top, gap_of(console))
     print(f"\n{stopped}", file=sys.stderr)
-
-
-def _load(path: Path, settings: list[str], given: dict[str, object]) -> "Config":
-    """The checked configuration with what the command line says."""
-    from schemas.config import load_config
-
-    found = overrides(settings, given)
-    try:
-        return load_config(path, found)
-    except ConfigError as error:
-        raise ConfigError(by_option(str(error), given)) from None
 
 
 def _show(report: "RunReport", seconds: float, quiet: bool, as_json: bool, top: int) -> None:

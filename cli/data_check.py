@@ -1,6 +1,7 @@
 """`tradeflow data check`: what bars are worth before a backtest runs over them."""
 
 import json
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -82,10 +83,12 @@ def check(
         from feeds.checkup import check_files
         from feeds.quality import Limits
         from feeds.verdict import Level, worst
+        from udfs.timeframes import span_ms, timeframe_ms
 
-        gap_ms = _span("--max-gap", max_gap)
+        gap_ms = _length("--max-gap", max_gap, span_ms)
+        base_ms = _length("--timeframe", timeframe, timeframe_ms)
         limits = Limits(gap_ms, max_jump / 100, max_spike / 100)
-        found = check_files(files, limits, _timeframe(timeframe))
+        found = check_files(files, limits, base_ms)
         level = worst([one.verdict for one in found])
         if as_json:
             print(json.dumps({"verdict": level.name.lower(), "symbols": [_tree(o) for o in found]}))
@@ -95,24 +98,13 @@ def check(
             raise typer.Exit(BAD_EXIT)
 
 
-def _span(option: str, text: str | None) -> int | None:
+def _length(option: str, text: str | None, read: Callable[[str], int]) -> int | None:
     from udfs.errors import ConfigError
-    from udfs.timeframes import span_ms
 
     try:
-        return None if text is None else span_ms(text)
+        return None if text is None else read(text)
     except ValueError as error:
         raise ConfigError(f"{option}: {error}") from None
-
-
-def _timeframe(text: str | None) -> int | None:
-    from udfs.errors import ConfigError
-    from udfs.timeframes import timeframe_ms
-
-    try:
-        return None if text is None else timeframe_ms(text)
-    except ValueError as error:
-        raise ConfigError(f"--timeframe: {error}") from None
 
 
 def _tree(one: "Checkup") -> dict[str, Any]:
@@ -166,16 +158,13 @@ def _reasons(console: "Console", one: "Checkup") -> None:
 
 
 def _table(found: "tuple[Checkup, ...]") -> "Table":
-    from rich import box
     from rich.markup import escape
-    from rich.table import Table
 
+    from cli.figures import plain_table
     from feeds.times import length_text
     from feeds.verdict import at
 
-    table = Table(
-        box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False, padding=(0, 1), collapse_padding=True
-    )
+    table = plain_table(None, 1)
     table.add_column("\nsymbol", overflow="fold")
     for name in ("\nverdict", "first bar\n(UTC)", "last bar\n(UTC)"):
         table.add_column(name, no_wrap=True)

@@ -2,7 +2,6 @@
 
 import json
 from collections import Counter
-from datetime import UTC, datetime
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -234,13 +233,12 @@ def _print(report: "ImportReport") -> None:
 
 
 def _table(report: "ImportReport") -> "Table":
-    from rich import box
     from rich.markup import escape
-    from rich.table import Table
 
-    table = Table(
-        box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False, padding=(0, 1), collapse_padding=True
-    )
+    from cli.figures import plain_table
+    from feeds.verdict import at
+
+    table = plain_table(None, 1)
     for name in ("file", "layout", "symbols"):
         table.add_column(name, overflow="fold")
     for name in ("rows", "new", "unchanged", "left out"):
@@ -258,15 +256,11 @@ def _table(report: "ImportReport") -> "Table":
             escape(symbols),
             *[f"{count:,}" for count in (one.rows, one.new, one.unchanged)],
             f"{sum(count.rows for count in one.rejected):,}",
-            *[_shown(ts) for ts in (one.first_ts, one.last_ts)],
+            *[at(ts) for ts in (one.first_ts, one.last_ts)],
         )
     if len(files) < len(report.files):
         table.add_row(f"... and {len(report.files) - len(files):,} more files")
     return table
-
-
-def _shown(ts: int | None) -> str:
-    return "" if ts is None else datetime.fromtimestamp(ts / 1000, UTC).strftime("%Y-%m-%d %H:%M")
 
 
 def _nothing_kept(report: "ImportReport") -> str:

@@ -8,8 +8,7 @@ import typer
 
 from cli.errors import told
 from cli.help import NO_VALUE, examples
-from cli.overrides import by_option, overrides
-from udfs.errors import ConfigError
+from cli.overrides import load
 
 EXAMPLES = examples(
     ("tradeflow engine --exec-reports a.csv --out runs", "what fills amount to"),
@@ -49,15 +48,7 @@ def engine(
     manifest.json.
     """
     with told():
-        from schemas.config import load_config
-
-        options: dict[str, object] = {"--run-id": run_id}
-        checked = None
-        try:
-            if config is not None:
-                checked = load_config(config, overrides((), options))
-        except ConfigError as error:
-            raise ConfigError(by_option(str(error), options)) from None
+        checked = None if config is None else load(config, (), {"--run-id": run_id})
         from jobs.engine_files import run_engine
 
         report = run_engine(exec_reports, out, run_tag.value, checked, overwrite, run_id)

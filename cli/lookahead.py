@@ -12,7 +12,7 @@ import typer
 from cli import options
 from cli.errors import told
 from cli.help import NO_VALUE, examples
-from cli.overrides import by_option, overrides
+from cli.overrides import load
 from cli.progress import progress_of
 from udfs.errors import ConfigError
 
@@ -115,12 +115,7 @@ def _checked(
     shown: bool,
 ) -> "Checked":
     """The configuration's run, cut and compared."""
-    from schemas.config import load_config
-
-    try:
-        config = load_config(path, overrides(settings, given))
-    except ConfigError as error:
-        raise ConfigError(by_option(str(error), given)) from None
+    config = load(path, settings, given)
     from jobs import sources
     from jobs.lookahead.check import look_ahead
     from schemas.resolve import plan_run

@@ -1,6 +1,13 @@
 """What stands on the command line, as overrides of the configuration's keys."""
 
 from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from udfs.errors import ConfigError
+
+if TYPE_CHECKING:  # it loads slowly, and help needs none of it
+    from schemas.config_models import Config
 
 # Options that are another spelling of a key.
 OPTION_KEYS = {
@@ -37,3 +44,17 @@ def by_option(message: str, options: Mapping[str, object]) -> str:
         if value is not None:
             message = message.replace(f"--set: {OPTION_KEYS[option]}", option)
     return message
+
+
+def load(path: Path, settings: Sequence[str], options: Mapping[str, object]) -> "Config":
+    """The checked configuration of a file with what stands on the command line.
+
+    ConfigError names what an option set by the option.
+    """
+    from schemas.config import load_config
+
+    found = overrides(settings, options)
+    try:
+        return load_config(path, found)
+    except ConfigError as error:
+        raise ConfigError(by_option(str(error), options)) from None

@@ -123,12 +123,17 @@ def _service(script: str, log: Path, variables: Mapping[str, str]) -> Iterator[N
     try:
         yield
     finally:
-        process.terminate()
-        try:
-            process.wait(STOP_TIMEOUT_S)
-        except subprocess.TimeoutExpired:
-            process.kill()
-            process.wait()
+        end(process, STOP_TIMEOUT_S)
+
+
+def end(process: subprocess.Popen[bytes], seconds: float) -> None:
+    """End a process: by itself within this time, else killed."""
+    process.terminate()
+    try:
+        process.wait(seconds)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.wait()
 
 
 def _wait_for_slots(cluster: Cluster, slots: int) -> None:

@@ -18,6 +18,7 @@ from typing import IO, NamedTuple
 
 import fluss
 
+from jobs.cluster import end
 from jobs.fluss_mend import mend
 from jobs.fluss_store import HOST, NO_SETTINGS, Ports, Server, Store, configure, free_ports
 from udfs.errors import ConfigError
@@ -224,12 +225,7 @@ def last_errors(server: Server) -> str:
 def stop(processes: Processes) -> None:
     """End the processes, ZooKeeper last."""
     for process in reversed(processes.values()):
-        process.terminate()
-        try:
-            process.wait(STOP_TIMEOUT_S)
-        except subprocess.TimeoutExpired:
-            process.kill()
-            process.wait()
+        end(process, STOP_TIMEOUT_S)
 
 
 def main() -> None:

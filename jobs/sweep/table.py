@@ -8,6 +8,7 @@ from typing import Any
 
 import pyarrow as pa
 
+from jobs.columns import DECIMAL
 from jobs.run_folder import unwritable, write_table
 from jobs.sweep.ranking import RankedFamily, RankedSet
 from schemas.grid import value_text
@@ -15,7 +16,6 @@ from udfs.errors import ConfigError
 
 SWEEP = "sweep.parquet"
 PARAMETER = "param_"
-DECIMAL = pa.decimal128(38, 18)
 NAMES = ("account_id", "family_id", "strategy_id", "kind", "timeframe", "currency")
 MONEY = ("gross_pnl", "fees", "net_pnl")
 FIGURES = {

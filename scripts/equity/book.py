@@ -9,6 +9,7 @@ import numpy as np
 import pyarrow as pa
 
 from schemas import config_values
+from schemas.config_models import ReportConfig
 from scripts.equity import sources
 from scripts.equity.capital import Capital, capital_of
 from scripts.equity.columns import Names, used
@@ -20,7 +21,7 @@ from udfs.bars import Ints
 from udfs.errors import ConfigError, nearest
 from udfs.money import finite_decimal
 
-DEFAULT_ZONE, DEFAULT_PERIODS = "Europe/Oslo", 365
+DEFAULTS = ReportConfig()
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +62,7 @@ def load(given: Any, ask: Ask) -> Book:
     source = _with_given(sources.find(given), ask)
     config = source.config or {}
     report = config.get("report") or {}
-    zone = _zone(str(ask.zone or report.get("zone") or DEFAULT_ZONE))
+    zone = _zone(str(ask.zone or report.get("zone") or DEFAULTS.zone))
     notes: list[str] = []
     symbols = config.get("symbols") or {}
     configured = {name: (one or {}).get("quote") or name[-3:] for name, one in symbols.items()}
@@ -86,7 +87,7 @@ def load(given: Any, ask: Ask) -> Book:
         *_choose(trades, equity, opened, ask, config, notes),
         capital_of(ask.start_capital, config),
         zone,
-        _periods(report.get("periods", DEFAULT_PERIODS) if ask.periods is None else ask.periods),
+        _periods(report.get("periods", DEFAULTS.periods) if ask.periods is None else ask.periods),
         days,
         notes,
     )

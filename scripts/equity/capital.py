@@ -5,12 +5,13 @@ from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any
 
+from schemas.config_checks import SHADOW_PREFIX
+from schemas.config_models import AccountConfig
 from scripts.equity.matches import ALL
 from udfs.errors import ConfigError
-from udfs.money import finite_decimal
+from udfs.money import UNIT, finite_decimal
 
-DEFAULT_CAPITAL = Decimal(100_000)  # accounts[].start_capital of the configuration
-SHADOW_PREFIX = "paper:"
+DEFAULT_CAPITAL = Decimal(AccountConfig.model_fields["start_capital"].default // UNIT)
 
 
 @dataclass(frozen=True, slots=True)

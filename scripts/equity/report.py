@@ -7,8 +7,9 @@ from typing import Any
 
 import numpy as np
 
+from schemas.config_checks import SHADOW_PREFIX
 from scripts.equity.book import Book
-from scripts.equity.capital import DEFAULT_CAPITAL, SHADOW_PREFIX
+from scripts.equity.capital import DEFAULT_CAPITAL
 from scripts.equity.columns import total
 from scripts.equity.frames import start_capital
 from scripts.equity.parts import (

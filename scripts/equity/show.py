@@ -12,6 +12,7 @@ from rich.markup import escape
 from rich.table import Table
 from rich.text import Text
 
+from cli.figures import plain_table
 from cli.numbers import MISSING, money, number, percent
 from udfs.errors import ConfigError
 
@@ -109,11 +110,8 @@ def show(console: Console, label: str, found: Figures) -> None:
 
 def show_groups(console: Console, words: Sequence[str], rows: Sequence[Figures]) -> None:
     """A row per group."""
-    table = Table(
-        box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False, padding=(0, 1), collapse_padding=True
-    )
-    for word in [*words, *([] if "currency" in words else ["currency"])]:
-        table.add_column(f"\n{word}", overflow="fold", min_width=10)
+    left = [*words, *([] if "currency" in words else ["currency"])]
+    table = plain_table(None, 1, *(f"\n{word}" for word in left))
     shown = GROUP_COLUMNS if console.width >= ROOMY else GROUP_COLUMNS_IF_NARROW
     for _, name, _ in shown:
         table.add_column(name, justify="right", no_wrap=True)
