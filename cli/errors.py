@@ -39,5 +39,13 @@ def told(interrupted: str = NOTHING_WRITTEN) -> Iterator[None]:
 
 def failed(message: str) -> typer.Exit:
     """Print `error: ...` and give the exit to raise."""
-    print(f"error: {message}", file=sys.stderr)
+    print(f"error: {_printable(message)}", file=sys.stderr)
     return typer.Exit(REFUSED)
+
+
+def _printable(message: str) -> str:
+    """The message with escapes for what would move a terminal's cursor: files can hold anything."""
+    return "".join(
+        letter if letter.isprintable() or letter == "\n" else repr(letter)[1:-1]
+        for letter in message
+    )

@@ -262,3 +262,11 @@ def test_backtest_s_help_names_every_option():
     ):
         assert f"--{option}" in text
     assert "Examples" in text
+
+
+def test_no_file_moves_the_cursor_of_a_terminal(tmp_path):
+    (tmp_path / "bars.csv").write_text("symbol,ts,\x1b[2J\x07open\nA,1,2\n")
+    result = CliRunner().invoke(app, ["data", "import", str(tmp_path / "bars.csv")])
+    assert result.exit_code == 2
+    assert "\\x1b[2J\\x07open" in result.stderr
+    assert all(letter.isprintable() for letter in result.stderr.replace("\n", ""))
