@@ -1,0 +1,103 @@
+"""What a live stage is: which tables it reads, for whom it waits, what it does at each tick.
+
+A tick is the close of a base bar; the feed tells progress at every one, so ticks have no holes. A
+stage releases tick t once each upstream instance has told its progress of t and the rows that it
+counted are there (jobs/live/order.py); then every key that has rows gets them as one Bundle. No
+Flink here: jobs/live/operators.py runs a Stage inside Flink, a for-loop runs it in tests.
+
+Values of rows are what JSON knows: text, numbers, booleans, None. Decimals are plain text, maps are
+text as well ({"a":"1.5"} for decimals; features as `name=value,name=value`).
+"""
+
+from collections.abc import Callable, Iterable, MutableMapping, Sequence
+from typing import NamedTuple
+
+from schemas.table import Table
+
+Value = str | int | float | bool | None
+Values = tuple[Value, ...]
+Memory = MutableMapping[str, int]  # a map on disk beside a key's state
+
+INSTANCE = "main"  # of a stage that has one
+
+
+class Upstream(NamedTuple):
+    """An instance whose progress is waited for. `lag_ms`: its time t - lag_ms is needed for t."""
+
+    stage: str
+    instance: str
+    lag_ms: int = 0
+
+
+class Input(NamedTuple):
+    """A table that a stage reads.
+
+    `columns` are read in this order, `where` is an SQL condition on the table or empty. A row
+    belongs to the tick `ts + lag_ms` of its column `ts`. `instance` gives the upstream instance
+    that counted the row; None: nobody did, it goes to its keys on arrival. `keys` gives the keys of
+    the stage's work that get the row.
+    """
+
+    table: Table
+    columns: tuple[str, ...]
+    ts: str
+    lag_ms: int
+    instance: Callable[[Values], Upstream | None]
+    keys: Callable[[Values], Sequence[str]]
+    where: str = ""
+
+
+class Arrived(NamedTuple):
+    """A row of the input of that number. `late`: its tick had been released without it."""
+
+    input: int
+    values: Values
+    late: bool = False
+
+
+class Bundle(NamedTuple):
+    """What a key gets at once; `tick` is None for rows that arrival decides.
+
+    Rows are in the order of (input, id); ids are the keys of the tables.
+    """
+
+    tick: int | None
+    rows: tuple[Arrived, ...]
+
+
+class Row(NamedTuple):
+    """A row to write: `table` indexes the stage's outputs, values in the order of its store columns.
+
+    `delete` ends the row of a latest table. `instance`: the progress row that counts it, None for
+    a row that nobody downstream waits for.
+    """
+
+    table: int
+    values: Values
+    instance: str | None = None
+    delete: bool = False
+
+
+class Worked(NamedTuple):
+    """A key's new state (None: nothing to keep) and the rows to write."""
+
+    state: bytes | None
+    rows: Sequence[Row]
+
+
+class Stage(NamedTuple):
+    """One live job. `work(key, state, memory, bundle)` is called once per key and tick.
+
+    `wake(tick)` names keys that are called at that tick even without rows. `instances` are the
+    stage's own, each telling progress at every tick. `patience_ms` None: wait for ever.
+    """
+
+    name: str
+    inputs: tuple[Input, ...]
+    upstreams: tuple[Upstream, ...]
+    outputs: tuple[Table, ...]
+    instances: tuple[str, ...]
+    base_ms: int
+    patience_ms: int | None
+    wake: Callable[[int], Iterable[str]]
+    work: Callable[[str, bytes | None, Memory, Bundle], Worked]
