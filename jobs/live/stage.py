@@ -33,7 +33,7 @@ class Input(NamedTuple):
     """A table that a stage reads.
 
     `columns` are read in this order, `where` is an SQL condition on the table or empty. A row
-    belongs to the tick `ts + lag_ms` of its column `ts`. `instance` gives the upstream instance
+    belongs to the tick `ts + lag_ms` of its column `ts`. `instance` gives the stage and the instance
     that counted the row; None: nobody did, it goes to its keys on arrival. `keys` gives the keys of
     the stage's work that get the row.
     """
@@ -42,7 +42,7 @@ class Input(NamedTuple):
     columns: tuple[str, ...]
     ts: str
     lag_ms: int
-    instance: Callable[[Values], Upstream | None]
+    instance: Callable[[Values], tuple[str, str] | None]
     keys: Callable[[Values], Sequence[str]]
     where: str = ""
 

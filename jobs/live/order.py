@@ -1,0 +1,282 @@
+"""The order keeper of a live stage: holds rows until their tick is complete, releases in order.
+
+`Order` says which rows go to which keys when, `Tell` when a tick is done with. Both keep all that
+they know in `kept`, a map on disk, entry by entry, and a copy of it in memory: a row costs one
+write and no read. Keys begin with the tick, so that a person can read them.
+"""
+
+import json
+from collections import Counter
+from collections.abc import Iterable, Mapping, MutableMapping
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+from jobs.live.stage import Arrived, Stage, Upstream, Values
+from udfs.errors import InvariantError
+
+VERSION = 1
+BOOK = "book"
+Kept = MutableMapping[str, str]
+Name = tuple[str, str]  # stage and instance
+
+
+class ToWork(NamedTuple):
+    """Rows for a key; `tick` None: they came without one and go on at once."""
+
+    key: str
+    tick: int | None
+    rows: tuple[Arrived, ...]
+
+
+class ToTell(NamedTuple):
+    """A released tick, and how many ToWork it was made of."""
+
+    tick: int
+    bundles: int
+
+
+class Gap(NamedTuple):
+    """A tick that was released without an instance; one row of progress_gaps."""
+
+    instance: str
+    ts: int
+    missing: str
+    waited_ms: int
+
+
+class Told(NamedTuple):
+    """A progress row of the stage itself."""
+
+    instance: str
+    tick: int
+    rows: int
+
+
+Sent = ToWork | ToTell | Gap
+
+
+@dataclass(slots=True)
+class _Tick:
+    """What is there for a tick: rows by (input, id), the counts told and the rows counted."""
+
+    rows: dict[tuple[int, str], Arrived] = field(default_factory=dict)
+    due: dict[Name, int] = field(default_factory=dict)
+    counted: Counter[Name] = field(default_factory=Counter)
+
+
+class Order:
+    """Rows and progress in, complete ticks out.
+
+    A tick is complete once every upstream instance has told its progress and the rows that it
+    counted are there, told apart by their ids. A row that comes after its tick was released is
+    handed on with the next tick, as late. `now_ms` is the wall clock; it only serves patience.
+    """
+
+    def __init__(self, stage: Stage, kept: Kept) -> None:
+        self._stage, self._kept = stage, kept
+        self._ticks: dict[int, _Tick] = {}
+        self._start: int | None = None
+        self._released: int | None = None
+        self._absent: set[Name] = set()
+        self._waiting_since: int | None = None
+        for key, text in kept.items():
+            self._load(key, text)
+
+    def row(self, number: int, tick: int, row_id: str, values: Values, now_ms: int) -> list[Sent]:
+        """Take in a row of the input of that number."""
+        given = self._stage.inputs[number]
+        counted_by = given.instance(values)
+        if counted_by is None:
+            arrived = (Arrived(number, values),)
+            return [ToWork(key, None, arrived) for key in given.keys(values)]
+        late = self._released is not None and tick <= self._released
+        if late:
+            tick = self._candidate()
+        elif (number, row_id) in self._tick(tick).rows:
+            return []
+        self._file(tick, Arrived(number, values, late), row_id, counted_by)
+        held = [number, row_id, late, list(counted_by), list(values)]
+        self._kept[f"{tick}|row|{number}|{row_id}"] = json.dumps(held)
+        return [] if late else self._release(now_ms)
+
+    def progress(self, tick: int, name: Name, rows: int, now_ms: int) -> list[Sent]:
+        """Take in an upstream's progress row, `tick` being its ts and the upstream's lag."""
+        if self._released is not None and tick <= self._released:
+            return []
+        self._tick(tick).due[name] = rows
+        self._kept[f"{tick}|due|{'|'.join(name)}"] = json.dumps([*name, rows])
+        if self._start is None:
+            self._start = tick
+            self._keep_book()
+        if name in self._absent:
+            self._absent.discard(name)
+            self._keep_book()
+        return self._release(now_ms)
+
+    def wait_until(self) -> int | None:
+        """The wall clock at which patience ends; None where nothing is waited for."""
+        if self._waiting_since is None or self._stage.patience_ms is None:
+            return None
+        return self._waiting_since + self._stage.patience_ms
+
+    def expired(self, now_ms: int) -> list[Sent]:
+        """Go on without those that are missing, if patience has ended by now."""
+        until = self.wait_until()
+        if until is None or now_ms < until or self._waiting_since is None:
+            return []
+        waited_ms = now_ms - self._waiting_since
+        missing = self._missing(self._candidate())
+        self._absent.update(missing)
+        self._keep_book()
+        gaps = self._gaps(self._candidate(), missing, waited_ms)
+        return [*gaps, *self._hand_out(self._candidate()), *self._release(now_ms)]
+
+    def _release(self, now_ms: int) -> list[Sent]:
+        """All ticks that are complete, and what is waited for after them."""
+        sent: list[Sent] = []
+        while self._start is not None:
+            tick = self._candidate()
+            missing = self._missing(tick)
+            if not self._told_now(tick) or any(name not in self._absent for name in missing):
+                break
+            sent += self._gaps(tick, missing, 0)
+            sent += self._hand_out(tick)
+        if sent:
+            self._waiting_since = None
+        if self._start is not None and self._told_now(self._candidate()):
+            self._waiting_since = self._waiting_since or now_ms
+        return sent
+
+    def _candidate(self) -> int:
+        """The next tick to release."""
+        if self._released is not None:
+            return self._released + self._stage.base_ms
+        if self._start is None:
+            raise InvariantError(f"{self._stage.name} has released nothing and knows no first tick")
+        return self._start
+
+    def _needed(self, tick: int) -> list[Upstream]:
+        """Before the first tick there was none."""
+        return [one for one in self._stage.upstreams if not (one.lag_ms and tick == self._start)]
+
+    def _missing(self, tick: int) -> list[Name]:
+        """Upstream instances whose progress, or some of whose rows, are not there."""
+        held = self._ticks.get(tick) or _Tick()
+        names = [(one.stage, one.instance) for one in self._needed(tick)]
+        return [name for name in names if held.counted[name] < held.due.get(name, 1 << 62)]
+
+    def _told_now(self, tick: int) -> bool:
+        """Whether anyone has told progress of that very tick: from then on others are late."""
+        held = self._ticks.get(tick)
+        if held is None:
+            return False
+        return any((o.stage, o.instance) in held.due for o in self._needed(tick) if not o.lag_ms)
+
+    def _gaps(self, tick: int, missing: Iterable[Name], waited_ms: int) -> list[Gap]:
+        return [Gap("main", tick, f"{stage}/{one}", waited_ms) for stage, one in missing]
+
+    def _hand_out(self, tick: int) -> list[Sent]:
+        """The tick's rows to their keys, and the tick to Tell; it is forgotten here."""
+        held = self._ticks.pop(tick, None) or _Tick()
+        bundles: dict[str, list[Arrived]] = {key: [] for key in self._stage.wake(tick)}
+        for (number, row_id), arrived in sorted(held.rows.items(), key=lambda item: item[0]):
+            for key in self._stage.inputs[number].keys(arrived.values):
+                bundles.setdefault(key, []).append(arrived)
+            del self._kept[f"{tick}|row|{number}|{row_id}"]
+        for name in held.due:
+            del self._kept[f"{tick}|due|{'|'.join(name)}"]
+        self._released = tick
+        self._waiting_since = None
+        self._keep_book()
+        sent: list[Sent] = [ToWork(key, tick, tuple(rows)) for key, rows in sorted(bundles.items())]
+        return [*sent, ToTell(tick, len(bundles))]
+
+    def _tick(self, tick: int) -> _Tick:
+        return self._ticks.setdefault(tick, _Tick())
+
+    def _file(self, tick: int, arrived: Arrived, row_id: str, counted_by: Name) -> None:
+        held = self._tick(tick)
+        held.rows[arrived.input, row_id] = arrived
+        if not arrived.late:
+            held.counted[counted_by] += 1
+
+    def _keep_book(self) -> None:
+        book = [VERSION, self._stage.name, self._start, self._released, sorted(self._absent)]
+        self._kept[BOOK] = json.dumps(book)
+
+    def _load(self, key: str, text: str) -> None:
+        """One entry of what was kept; InvariantError where another version kept it."""
+        held = json.loads(text)
+        if key == BOOK:
+            version, name, self._start, self._released, absent = held
+            check_version(self._stage.name, version, name)
+            self._absent = {(stage, instance) for stage, instance in absent}
+            return
+        tick, kind, *_ = key.split("|", 2)
+        if kind == "row":
+            number, row_id, late, (stage, instance), values = held
+            arrived = Arrived(number, tuple(values), late)
+            self._file(int(tick), arrived, row_id, (stage, instance))
+        else:
+            stage, instance, rows = held
+            self._tick(int(tick)).due[stage, instance] = rows
+
+
+class Tell:
+    """Counts what was worked of each tick; tells progress, ticks in order, once all of it is."""
+
+    def __init__(self, stage: Stage, kept: Kept) -> None:
+        self._stage, self._kept = stage, kept
+        self._expected: dict[int, int] = {}
+        self._done: dict[int, int] = {}
+        self._counts: dict[int, Counter[str]] = {}
+        for key, text in kept.items():
+            if key == BOOK:
+                check_version(stage.name, *json.loads(text))
+                continue
+            tick = int(key)
+            expected, self._done[tick], counts = json.loads(text)
+            self._counts[tick] = Counter(counts)
+            if expected is not None:
+                self._expected[tick] = expected
+        if BOOK not in kept:
+            kept[BOOK] = json.dumps([VERSION, stage.name])
+
+    def expect(self, tick: int, bundles: int) -> list[Told]:
+        """A tick was released in so many bundles."""
+        self._expected[tick] = bundles
+        self._keep(tick)
+        return self._tell()
+
+    def worked(self, tick: int, counts: Mapping[str, int]) -> list[Told]:
+        """One bundle of the tick is worked; how many rows it gave, by instance."""
+        self._done[tick] = self._done.get(tick, 0) + 1
+        self._counts.setdefault(tick, Counter()).update(counts)
+        self._keep(tick)
+        return self._tell()
+
+    def _tell(self) -> list[Told]:
+        told: list[Told] = []
+        while self._expected:
+            tick = min(self._expected)
+            if self._done.get(tick, 0) < self._expected[tick]:
+                break
+            counts = self._counts.pop(tick, Counter())
+            told += [Told(instance, tick, counts[instance]) for instance in self._stage.instances]
+            del self._expected[tick], self._kept[str(tick)]
+            self._done.pop(tick, None)
+        return told
+
+    def _keep(self, tick: int) -> None:
+        counts = dict(self._counts.get(tick, {}))
+        held = [self._expected.get(tick), self._done.get(tick, 0), counts]
+        self._kept[str(tick)] = json.dumps(held)
+
+
+def check_version(stage: str, version: int, name: str) -> None:
+    """InvariantError unless a state was kept by this version of this stage."""
+    if (version, name) != (VERSION, stage):
+        raise InvariantError(
+            f"state of {name!r}, version {version}, where {stage!r}, version {VERSION}, is read: "
+            "start from a savepoint that this code wrote"
+        )
