@@ -15,6 +15,7 @@ from schemas.config_values import (
     Count,
     Days,
     FolderName,
+    Memory,
     Paths,
     Positive,
     PositiveAmount,
@@ -193,15 +194,15 @@ class DedupeConfig(Group):
 
 
 class PatienceConfig(Group):
-    """How long a stage waits for one that is late, in seconds of wall clock."""
+    """How long a stage waits for one that is late, in seconds of wall clock; None: for ever."""
 
-    lateness_sec: Seconds = Field(default=5, alias="latenessSec")
+    lateness_sec: Seconds | None = Field(default=5, alias="latenessSec")
 
 
 class MonitorPatienceConfig(PatienceConfig):
     """The monitor's patience: shorter, since it only watches."""
 
-    lateness_sec: Seconds = Field(default=2, alias="latenessSec")
+    lateness_sec: Seconds | None = Field(default=2, alias="latenessSec")
 
 
 class WatermarksConfig(Group):
@@ -234,6 +235,15 @@ class StoreConfig(Group):
     addresses: Addresses | None = None
     database: Text | None = None
     retention_days: Days | None = Field(default=None, alias="retentionDays")
+
+
+class LiveConfig(Group):
+    """The processes of a live stack on this machine; `slots` None: as many as its jobs need."""
+
+    parallelism: Positive = 1
+    task_managers: Positive = 1
+    task_manager_memory: Memory = "2g"
+    slots: Positive | None = None
 
 
 class FreshnessConfig(Group):
@@ -270,6 +280,7 @@ class Config(Group):
     indicators: IndicatorsConfig = IndicatorsConfig()
     monitoring: MonitoringConfig = MonitoringConfig()
     store: StoreConfig = StoreConfig()
+    live: LiveConfig = LiveConfig()
     fluss: FlussConfig = FlussConfig()
     report: ReportConfig = ReportConfig()
     # The modules that its strategies name, as they were when the configuration was read.

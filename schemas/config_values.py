@@ -1,6 +1,7 @@
 """The kinds of single values that a configuration holds: how each is read, checked and shown."""
 
 import math
+import re
 import unicodedata
 import zoneinfo
 from collections.abc import Callable
@@ -17,6 +18,7 @@ from udfs.timeframes import span_ms, timeframe_ms
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 MAX_WHOLE = 10**15  # far beyond any setting, and safe in 64 bits after a sum
 MAX_DAYS = 100_000
+LEAST_MEMORY_MB = 1024  # below, a TaskManager with Python and RocksDB in it does not start
 
 
 def amount(value: object) -> int:
@@ -72,6 +74,23 @@ def seconds(value: object) -> float:
     if not 0 <= value <= MAX_WHOLE:
         raise ValueError(f"{value} is out of range; write a number of seconds, 0 or more")
     return value
+
+
+def memory(value: object) -> str:
+    """An amount of memory as Java writes it: `1500m` or `2g`, of LEAST_MEMORY_MB or more."""
+    found = re.fullmatch(r"([1-9]\d{0,6})([mg])", value) if isinstance(value, str) else None
+    if found is None:
+        raise ValueError(
+            f"{shown(value)} is not an amount of memory; write one such as 2g or 1500m"
+        )
+    if memory_mb(found[0]) < LEAST_MEMORY_MB:
+        raise ValueError(f"{shown(value)} is too little; write {LEAST_MEMORY_MB}m or more")
+    return found[0]
+
+
+def memory_mb(text: str) -> int:
+    """The MiB of what `memory` has let pass."""
+    return int(text[:-1]) * (1024 if text[-1] == "g" else 1)
 
 
 def text(value: object) -> str:
@@ -209,6 +228,7 @@ Count = Annotated[int, PlainValidator(whole(0))]
 Positive = Annotated[int, PlainValidator(whole(1))]
 Days = Annotated[int, PlainValidator(whole(1, MAX_DAYS))]
 Seconds = Annotated[float, PlainValidator(seconds)]
+Memory = Annotated[str, PlainValidator(memory)]
 Text = Annotated[str, PlainValidator(text)]
 FolderName = Annotated[str, PlainValidator(folder_name)]
 Paths = Annotated[tuple[str, ...], PlainValidator(paths), PlainSerializer(list)]

@@ -287,6 +287,12 @@ def test_defaults_are_the_documented_ones() -> None:
         "indicators": {"finalAfterMs": 5000},
         "monitoring": {"export": "metrics"},
         "store": {"kind": "files", "addresses": None, "database": None, "retentionDays": None},
+        "live": {
+            "parallelism": 1,
+            "task_managers": 1,
+            "task_manager_memory": "2g",
+            "slots": None,
+        },
         "fluss": {"freshness": {"price": "5s"}},
         "report": {"zone": "Europe/Oslo", "periods": 365},
     }
