@@ -235,7 +235,7 @@ def test_all_problems_in_one_message_ten_at_most() -> None:
         "--set: accounts[0].fee_bps: 'x' is not a decimal number; write one such as \"10\"",
         "configuration: zzz: is not a known key; the known ones are run, prices, symbols, "
         "strategies, accounts, engine, tradepicker, dedupe, wm, indicators, monitoring, store, "
-        "fluss, report",
+        "live, fluss, report",
     ]
     lines = refusal(symbols={f"S{index:02}": {"price_tick": 0} for index in range(15)}).splitlines()
     assert len(lines) == 11
