@@ -21,7 +21,6 @@ from schemas.config_values import folder_name
 from udfs import engine
 from udfs.engine import EngineState, Verdict
 from udfs.errors import ConfigError
-from udfs.money import narrow, to_decimal
 from udfs.reports import (
     REPORT_COLUMNS,
     BadReport,
@@ -138,30 +137,7 @@ def engine_tables(
 
 def match_table(matches: Sequence[Match], run_id: str, run_tag: str) -> pa.Table:
     """trade_match_history of matches in their order."""
-    rows = []
-    for match in matches:
-        pnl = narrow(match.realized_pnl)
-        rows.append(
-            {
-                "match_id": match.match_id,
-                "account_id": match.account_id,
-                "strategy_id": match.strategy_id,
-                "symbol": match.symbol,
-                "buy_order_id": match.buy_order_id,
-                "sell_order_id": match.sell_order_id,
-                "matched_qty": to_decimal(match.qty),
-                "buy_price": to_decimal(match.buy_price),
-                "sell_price": to_decimal(match.sell_price),
-                "realized_pnl": to_decimal(pnl),
-                "fees": to_decimal(match.fees),
-                "net_pnl": to_decimal(pnl - match.fees),
-                "other_fees": positions.other_fees_text(match.other_fees),
-                "open_ts": match.open_ts,
-                "match_ts": match.match_ts,
-                "run_id": run_id,
-                "run_tag": run_tag,
-            }
-        )
+    rows = [positions.match_row(match, run_id, run_tag) for match in matches]
     return columns.rows_table(trading.TRADE_MATCH_HISTORY, rows)
 
 

@@ -1,4 +1,4 @@
-"""The engine's states as rows of the latest tables: lots, rollup, realized, snapshot."""
+"""What the engine books as rows: matches, and its states as lots, rollup, realized, snapshot."""
 
 import json
 from collections.abc import Iterable
@@ -8,7 +8,7 @@ from udfs import engine
 from udfs.engine import Amounts, EngineState
 from udfs.lots import lot_id
 from udfs.money import narrow, plain_text, to_decimal
-from udfs.rows import POSITION_TEXT
+from udfs.rows import POSITION_TEXT, Match
 
 Row = dict[str, Any]
 
@@ -27,6 +27,30 @@ def other_fees_text(amounts: Amounts) -> str:
     """Fees by currency as JSON text, currencies ascending, amounts as decimal text."""
     shown = {currency: plain_text(amount) for currency, amount in amounts if amount}
     return json.dumps(shown, separators=(",", ":"), sort_keys=True)
+
+
+def match_row(match: Match, run_id: str, run_tag: str) -> Row:
+    """A row of trade_match_history."""
+    pnl = narrow(match.realized_pnl)
+    return {
+        "match_id": match.match_id,
+        "account_id": match.account_id,
+        "strategy_id": match.strategy_id,
+        "symbol": match.symbol,
+        "buy_order_id": match.buy_order_id,
+        "sell_order_id": match.sell_order_id,
+        "matched_qty": to_decimal(match.qty),
+        "buy_price": to_decimal(match.buy_price),
+        "sell_price": to_decimal(match.sell_price),
+        "realized_pnl": to_decimal(pnl),
+        "fees": to_decimal(match.fees),
+        "net_pnl": to_decimal(pnl - match.fees),
+        "other_fees": other_fees_text(match.other_fees),
+        "open_ts": match.open_ts,
+        "match_ts": match.match_ts,
+        "run_id": run_id,
+        "run_tag": run_tag,
+    }
 
 
 def _key(book: Book) -> Row:

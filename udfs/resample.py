@@ -67,3 +67,21 @@ def resample(
     out = Bars(np.empty(n, dtype=np.int64), *(np.empty(n) for _ in range(5)))
     count = _windows(after, base_ms, window_ms, bars, out)
     return after, cut(out, 0, count)
+
+
+def close_window(state: ResampleState, until_ts: int, window_ms: int) -> tuple[ResampleState, Bars]:
+    """The open window, if it ends at `until_ts` or before: no further bar will come for it."""
+    if state[0] == NONE or int(state[0]) + window_ms > until_ts:
+        return state, _bar(state, 0)
+    return initial_state(), _bar(state, 1)
+
+
+def open_window(state: ResampleState) -> Bars:
+    """The window that is not finished, as it is now: one bar or none."""
+    return _bar(state, 0 if state[0] == NONE else 1)
+
+
+def _bar(state: ResampleState, count: int) -> Bars:
+    """The state's window as `count` bars, 0 or 1."""
+    prices = (np.array([value] * count, dtype=np.float64) for value in state[1:])
+    return Bars(np.array([state[0]] * count, dtype=np.int64), *prices)

@@ -9,6 +9,7 @@ from typing import NamedTuple
 BUY = 1
 SELL = -1
 SIDE_TEXT = {BUY: "BUY", SELL: "SELL"}
+SIDE_OF_TEXT = {text: side for side, text in SIDE_TEXT.items()}
 POSITION_TEXT = {BUY: "LONG", SELL: "SHORT"}
 
 

@@ -17,6 +17,7 @@ from schemas.table import Table
 Value = str | int | float | bool | None
 Values = tuple[Value, ...]
 Memory = MutableMapping[str, int]  # a map on disk beside a key's state
+Clock = Callable[[], int]  # the wall clock, ms
 
 INSTANCE = "main"  # of a stage that has one
 
@@ -33,9 +34,9 @@ class Input(NamedTuple):
     """A table that a stage reads.
 
     `columns` are read in this order, `where` is an SQL condition on the table or empty. A row
-    belongs to the tick `ts + lag_ms` of its column `ts`. `instance` gives the stage and the instance
-    that counted the row; None: nobody did, it goes to its keys on arrival. `keys` gives the keys of
-    the stage's work that get the row.
+    belongs to the tick `ts + lag_ms` of its column `ts`. `instance` gives the stage and the
+    instance that counted the row; None: nobody did, it goes to its keys on arrival. `keys` gives
+    the keys of the stage's work that get the row.
     """
 
     table: Table
@@ -66,7 +67,7 @@ class Bundle(NamedTuple):
 
 
 class Row(NamedTuple):
-    """A row to write: `table` indexes the stage's outputs, values in the order of its store columns.
+    """A row to write: `table` indexes the stage's outputs, values in its store columns' order.
 
     `delete` ends the row of a latest table. `instance`: the progress row that counts it, None for
     a row that nobody downstream waits for.

@@ -1,0 +1,92 @@
+"""Indicators live: bars → final rows of every timeframe.
+
+Reads price_1m_history and the feed's progress; writes indicator_history, and indicator_latest with
+the bars that are not finished yet. Key: symbol. State: windows and kernels (udfs/dense_live.py).
+"""
+
+from functools import partial
+
+import numpy as np
+
+from jobs.live.prices import FEED, bars_input
+from jobs.live.stage import INSTANCE, Bundle, Clock, Memory, Row, Stage, Upstream, Worked
+from schemas.codec import Values, encode, features_text
+from schemas.market import INDICATOR_HISTORY, INDICATOR_LATEST
+from schemas.own_code import library
+from udfs import dense, dense_live
+from udfs.bars import Bars
+from udfs.dense import IndicatorRows, SymbolFrames
+from udfs.features import FEATURE_VERSION
+from udfs.plan import RunPlan
+
+NAME = "indicators"
+HISTORY, LATEST = range(2)
+
+
+def stage(plan: RunPlan, patience_ms: int | None, clock: Clock) -> Stage:
+    """The stage of a traced plan: all features for every symbol."""
+    known = library(plan.own)
+    frames = {one.symbol: dense.symbol_frames(plan, one.symbol, known) for one in plan.symbols}
+    return Stage(
+        name=NAME,
+        inputs=(bars_input(plan),),
+        upstreams=(Upstream(*FEED),),
+        outputs=(INDICATOR_HISTORY, INDICATOR_LATEST),
+        instances=(INSTANCE,),
+        base_ms=plan.base_ms,
+        patience_ms=patience_ms,
+        wake=lambda tick: [s for s in frames if dense_live.ends_window(frames[s], tick)],
+        work=partial(work, frames, clock),
+    )
+
+
+def work(
+    frames: dict[str, SymbolFrames],
+    clock: Clock,
+    symbol: str,
+    state: bytes | None,
+    memory: Memory,
+    bundle: Bundle,
+) -> Worked:
+    """The rows of one symbol at one tick. A late bar was passed by, so it counts nowhere."""
+    own = frames[symbol]
+    tick = bundle.tick or 0
+    bars = as_bars([row.values for row in bundle.rows if not row.late])
+    carried = dense_live.load_indicators(state) if state else dense.initial_indicators(own)
+    carried, rows = dense_live.tick(carried, bars, own, tick)
+    calculated = clock()
+    out: list[Row] = []
+    for final, pieces in ((True, rows.final), (False, rows.unfinished)):
+        for piece in pieces:
+            for at in range(len(piece.ts)):
+                values = row_values(symbol, piece, at, final, calculated)
+                if final:
+                    out.append(Row(HISTORY, values, INSTANCE))
+                out.append(Row(LATEST, values))
+    return Worked(dense_live.dump_indicators(carried), out)
+
+
+def as_bars(rows: list[Values]) -> Bars:
+    """Rows of `bars_input` as columns."""
+    columns = list(zip(*rows, strict=True))[1:] if rows else [()] * 6
+    return Bars(
+        np.array(columns[0], dtype=np.int64),
+        *(np.array(column, dtype=np.float64) for column in columns[1:]),
+    )
+
+
+def row_values(
+    symbol: str, rows: IndicatorRows, at: int, final: bool, calculated_ts: int
+) -> Values:
+    """One row of either table; both have the same columns but for their keys."""
+    features = {name: float(column[at]) for name, column in rows.columns.items()}
+    row = {
+        "symbol": symbol,
+        "timeframe": rows.timeframe,
+        "ts": int(rows.ts[at]),
+        "final": final,
+        "features": features_text(features),
+        "calc_ts": calculated_ts,
+        "indicator_version": FEATURE_VERSION,
+    }
+    return encode(INDICATOR_HISTORY, row)

@@ -1,0 +1,163 @@
+"""The live stages in one process: tables in memory, rows delivered in any order, crashes.
+
+History keeps the first row of a key, latest tables the last, as the store does. A crash takes a
+stage back to its last snapshot, and the tables keep what it had written since.
+"""
+
+import copy
+import random
+from collections.abc import Iterable
+from typing import Any
+
+import pyarrow as pa
+
+from jobs.live.order import Gap, Order, Tell, Told, ToTell, ToWork
+from jobs.live.stage import Bundle, Input, Stage
+from schemas.codec import encode
+from schemas.market import PRICE_1M_HISTORY
+from schemas.ops import PROGRESS, PROGRESS_GAPS
+from schemas.table import Kind, Table, store_columns
+
+Row = dict[str, Any]
+
+
+class Tables:
+    """All tables by name; a history table is a log, too."""
+
+    def __init__(self) -> None:
+        self.logs: dict[str, list[Row]] = {}
+        self.rows: dict[str, dict[tuple[Any, ...], Row]] = {}
+
+    def write(self, table: Table, values: Iterable[Any], delete: bool = False) -> None:
+        """A row in the order of the store's columns."""
+        names = [column.name for column in store_columns(table)]
+        row = dict(zip(names, values, strict=True))
+        key = tuple(row[name] for name in table.key)
+        rows = self.rows.setdefault(table.name, {})
+        if delete:
+            rows.pop(key, None)
+        elif table.kind is Kind.LATEST or key not in rows:
+            rows[key] = row
+            self.logs.setdefault(table.name, []).append(row)
+
+
+class Node:
+    """One stage with all that it keeps, and how far it has read each of its inputs."""
+
+    def __init__(self, stage: Stage, tables: Tables) -> None:
+        self.stage, self.tables = stage, tables
+        self.kept: dict[str, str] = {}
+        self.told: dict[str, str] = {}
+        self.states: dict[str, bytes | None] = {}
+        self.memory: dict[str, dict[str, int]] = {}
+        self.read = [0] * (len(stage.inputs) + 1)
+        self.gaps: list[Gap] = []
+        self.start()
+
+    def start(self) -> None:
+        """As a new process finds what was kept."""
+        self.order, self.tell = Order(self.stage, self.kept), Tell(self.stage, self.told)
+
+    def snapshot(self) -> Any:
+        """What a checkpoint holds."""
+        return copy.deepcopy((self.kept, self.told, self.states, self.memory, self.read))
+
+    def crash(self, snapshot: Any) -> None:
+        """Go back to a checkpoint."""
+        self.kept, self.told, self.states, self.memory, self.read = copy.deepcopy(snapshot)
+        self.start()
+
+    def step(self, pick: random.Random, now_ms: int) -> int:
+        """Read some rows of one input, picked at random; how many."""
+        number = pick.randrange(len(self.read))
+        progress = number == len(self.stage.inputs)
+        table = PROGRESS if progress else self.stage.inputs[number].table
+        log = self.tables.logs.get(table.name, [])
+        start = self.read[number]
+        rows = log[start : start + pick.randint(1, 40)]
+        self.read[number] += len(rows)
+        for row in rows:
+            if progress:
+                self._progress(row, now_ms)
+            elif keeps(self.stage.inputs[number], row):
+                self._row(number, row, now_ms)
+        self._do(self.order.expired(now_ms))
+        return len(rows)
+
+    def _progress(self, row: Row, now_ms: int) -> None:
+        for one in self.stage.upstreams:
+            if (one.stage, one.instance) == (row["stage"], row["instance"]):
+                name = (one.stage, one.instance)
+                self._do(self.order.progress(row["ts"] + one.lag_ms, name, row["rows"], now_ms))
+
+    def _row(self, number: int, row: Row, now_ms: int) -> None:
+        given = self.stage.inputs[number]
+        values = tuple(row[name] for name in given.columns)
+        row_id = "\x1f".join(str(row[name]) for name in given.table.key)
+        self._do(self.order.row(number, row[given.ts] + given.lag_ms, row_id, values, now_ms))
+
+    def _do(self, sent: Iterable[Any]) -> None:
+        for one in sent:
+            if isinstance(one, ToWork):
+                self._work(one)
+            elif isinstance(one, ToTell):
+                self._tell(self.tell.expect(one.tick, one.bundles))
+            else:
+                self.gaps.append(one)
+                row = {"stage": self.stage.name, **one._asdict()}
+                self.tables.write(PROGRESS_GAPS, encode(PROGRESS_GAPS, row))
+
+    def _work(self, one: ToWork) -> None:
+        memory = self.memory.setdefault(one.key, {})
+        bundle = Bundle(one.tick, one.rows)
+        worked = self.stage.work(one.key, self.states.get(one.key), memory, bundle)
+        self.states[one.key] = worked.state
+        counts: dict[str, int] = {}
+        for row in worked.rows:
+            self.tables.write(self.stage.outputs[row.table], row.values, row.delete)
+            if row.instance is not None:
+                counts[row.instance] = counts.get(row.instance, 0) + 1
+        if one.tick is not None:
+            self._tell(self.tell.worked(one.tick, counts))
+
+    def _tell(self, told: Iterable[Told]) -> None:
+        for one in told:
+            values = (self.stage.name, one.instance, one.tick, one.rows)
+            self.tables.write(PROGRESS, values)
+
+
+def keeps(given: Input, row: Row) -> bool:
+    """What the input's condition says in SQL."""
+    if "late" in given.where:
+        return not row["late"]
+    return "status" not in given.where or row["status"] in given.where
+
+
+def feed(tables: Tables, bars: pa.Table, base_ms: int) -> None:
+    """Write all bars and a progress row for every minute from the first to the last."""
+    rows = sorted(bars.to_pylist(), key=lambda row: (row["ts"], row["symbol"]))
+    counts: dict[int, int] = {}
+    for row in rows:
+        tables.write(
+            PRICE_1M_HISTORY, encode(PRICE_1M_HISTORY, row | {"feed": "main", "late": False})
+        )
+        counts[row["ts"] + base_ms] = counts.get(row["ts"] + base_ms, 0) + 1
+    for tick in range(min(counts), max(counts) + base_ms, base_ms):
+        tables.write(PROGRESS, ("feed", "main", tick, counts.get(tick, 0)))
+
+
+def run(nodes: list[Node], seed: int, crash_every: int = 0, snapshot_every: int = 50) -> None:
+    """Deliver rows at random until nothing is left to read; crash some nodes now and then."""
+    pick = random.Random(seed)
+    held = [node.snapshot() for node in nodes]
+    idle, steps = 0, 0
+    while idle < 60 * len(nodes):
+        steps += 1
+        at = pick.randrange(len(nodes))
+        idle = 0 if nodes[at].step(pick, steps) else idle + 1
+        if steps % snapshot_every == 0:
+            at = pick.randrange(len(nodes))
+            held[at] = nodes[at].snapshot()
+        if crash_every and idle == 0 and steps % crash_every == 0:
+            at = pick.randrange(len(nodes))
+            nodes[at].crash(held[at])

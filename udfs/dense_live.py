@@ -1,0 +1,118 @@
+"""The dense kernels at one tick of a live run, and what they carry as bytes with a version.
+
+`tick` is `indicate` of udfs/dense.py for the bar that closes at a tick, if there is one, and then
+for the windows that end there without it: the feed has told that nothing more will come.
+"""
+
+import json
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from udfs import features as feature_kernels
+from udfs.bars import Bars
+from udfs.dense import OHLCV, Frame, IndicatorRows, IndicatorState, LastRow, SymbolFrames, indicate
+from udfs.errors import InvariantError
+from udfs.resample import close_window, open_window
+
+STATE_VERSION = 1
+INDICATORS = "indicators"
+ROWS = "strategies"
+
+
+class TickRows(NamedTuple):
+    """Rows per timeframe in the order of the frames: final ones, and bars not finished yet."""
+
+    final: list[IndicatorRows]
+    unfinished: list[IndicatorRows]
+
+
+def tick(
+    state: tuple[IndicatorState, ...], bars: Bars, symbol: SymbolFrames, tick_ts: int
+) -> tuple[tuple[IndicatorState, ...], TickRows]:
+    """The state after a tick and its rows; `bars` is the one that closes there, or empty.
+
+    Every final row has ts = tick_ts, provided that each tick at which a window ends is given.
+    """
+    state, rows = indicate(state, bars, symbol)
+    after: list[IndicatorState] = []
+    final: list[IndicatorRows] = []
+    unfinished: list[IndicatorRows] = []
+    for frame, carried, own in zip(symbol.frames, state, rows, strict=True):
+        if frame.length_ms != symbol.base_ms:
+            window, ended = close_window(carried.window, tick_ts, frame.length_ms)
+            if len(ended.ts):
+                kernels, own = _rows(carried, ended, frame)
+                carried = IndicatorState(window, kernels)
+            elif len(bars.ts):
+                unfinished.append(_rows(carried, open_window(carried.window), frame)[1])
+        after.append(carried)
+        final.append(own)
+    return tuple(after), TickRows(final, unfinished)
+
+
+def _rows(
+    carried: IndicatorState, bars: Bars, frame: Frame
+) -> tuple[feature_kernels.State, IndicatorRows]:
+    """What a frame's kernels make of bars of its own timeframe."""
+    kernels, columns = feature_kernels.compute(carried.kernels, bars, frame.features)
+    columns.update({name: getattr(bars, name) for name in OHLCV})
+    return kernels, IndicatorRows(frame.timeframe, bars.ts + frame.length_ms, columns)
+
+
+def ends_window(symbol: SymbolFrames, tick_ts: int) -> bool:
+    """Whether a window longer than a base bar ends at a tick."""
+    lengths = (f.length_ms for f in symbol.frames if f.length_ms != symbol.base_ms)
+    return any(tick_ts % length == 0 for length in lengths)
+
+
+def dump_indicators(state: tuple[IndicatorState, ...]) -> bytes:
+    """The state of `tick` as bytes: a line of JSON, then all its doubles."""
+    vectors = [[one.window, *one.kernels] for one in state]
+    sizes = [[len(vector) for vector in frame] for frame in vectors]
+    held = {"kind": INDICATORS, "version": STATE_VERSION, "sizes": sizes}
+    doubles = [vector.astype("<f8").tobytes() for frame in vectors for vector in frame]
+    return json.dumps(held).encode() + b"\n" + b"".join(doubles)
+
+
+def load_indicators(data: bytes) -> tuple[IndicatorState, ...]:
+    """What `dump_indicators` wrote; InvariantError where it was something else."""
+    head, _, body = data.partition(b"\n")
+    sizes = _checked(head, INDICATORS)["sizes"]
+    if len(body) != 8 * sum(sum(frame) for frame in sizes):
+        raise InvariantError("the state of the indicators is damaged: its length is wrong")
+    doubles = np.frombuffer(body, dtype="<f8").astype(np.float64)
+    state: list[IndicatorState] = []
+    at = 0
+    for frame in sizes:
+        vectors = []
+        for size in frame:
+            vectors.append(doubles[at : at + size].copy())
+            at += size
+        state.append(IndicatorState(vectors[0], tuple(vectors[1:])))
+    return tuple(state)
+
+
+def dump_rows(state: tuple[LastRow, ...]) -> bytes:
+    """The state of `decide` as bytes: JSON, doubles by their shortest text."""
+    rows = [[row.close_ts, dict(row.columns)] for row in state]
+    return json.dumps({"kind": ROWS, "version": STATE_VERSION, "rows": rows}).encode()
+
+
+def load_rows(data: bytes) -> tuple[LastRow, ...]:
+    """What `dump_rows` wrote; InvariantError where it was something else."""
+    rows = _checked(data, ROWS)["rows"]
+    return tuple(LastRow(int(close_ts), columns) for close_ts, columns in rows)
+
+
+def _checked(data: bytes, kind: str) -> dict[str, Any]:
+    held = json.loads(data)
+    if not isinstance(held, dict) or (held.get("kind"), held.get("version")) != (
+        kind,
+        STATE_VERSION,
+    ):
+        raise InvariantError(
+            f"no state of {kind!r}, version {STATE_VERSION}: start from a savepoint that this "
+            "code wrote"
+        )
+    return held
