@@ -6,13 +6,13 @@ stage back to its last snapshot, and the tables keep what it had written since.
 
 import copy
 import random
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import pyarrow as pa
 
 from jobs.live.order import Gap, Order, Tell, Told, ToTell, ToWork
-from jobs.live.stage import Bundle, Input, Stage
+from jobs.live.stage import Bundle, Input, Memory, Stage
 from schemas.codec import encode
 from schemas.market import PRICE_1M_HISTORY
 from schemas.ops import PROGRESS, PROGRESS_GAPS
@@ -44,18 +44,20 @@ class Tables:
 class Node:
     """One stage with all that it keeps, and how far it has read each of its inputs."""
 
-    def __init__(self, stage: Stage, tables: Tables) -> None:
-        self.stage, self.tables = stage, tables
+    def __init__(self, make: Callable[[], Stage], tables: Tables) -> None:
+        self.make, self.tables = make, tables
         self.kept: dict[str, str] = {}
         self.told: dict[str, str] = {}
         self.states: dict[str, bytes | None] = {}
-        self.memory: dict[str, dict[str, int]] = {}
-        self.read = [0] * (len(stage.inputs) + 1)
+        self.memory: dict[str, Memory] = {}
+        self.wakes: dict[str, int] = {}
+        self.read = [0] * (len(make().inputs) + 1)
         self.gaps: list[Gap] = []
         self.start()
 
     def start(self) -> None:
         """As a new process finds what was kept."""
+        self.stage = self.make()
         self.order, self.tell = Order(self.stage, self.kept), Tell(self.stage, self.told)
 
     def snapshot(self) -> Any:
@@ -81,25 +83,32 @@ class Node:
                 self._progress(row, now_ms)
             elif keeps(self.stage.inputs[number], row):
                 self._row(number, row, now_ms)
-        self._do(self.order.expired(now_ms))
+        self._do(self.order.expired(now_ms), now_ms)
+        for key in [key for key, at in self.wakes.items() if at <= now_ms]:
+            del self.wakes[key]
+            self._work(ToWork(key, None, ()), now_ms)
         return len(rows)
 
     def _progress(self, row: Row, now_ms: int) -> None:
         for one in self.stage.upstreams:
             if (one.stage, one.instance) == (row["stage"], row["instance"]):
                 name = (one.stage, one.instance)
-                self._do(self.order.progress(row["ts"] + one.lag_ms, name, row["rows"], now_ms))
+                self._do(
+                    self.order.progress(row["ts"] + one.lag_ms, name, row["rows"], now_ms), now_ms
+                )
 
     def _row(self, number: int, row: Row, now_ms: int) -> None:
         given = self.stage.inputs[number]
         values = tuple(row[name] for name in given.columns)
         row_id = "\x1f".join(str(row[name]) for name in given.table.key)
-        self._do(self.order.row(number, row[given.ts] + given.lag_ms, row_id, values, now_ms))
+        self._do(
+            self.order.row(number, row[given.ts] + given.lag_ms, row_id, values, now_ms), now_ms
+        )
 
-    def _do(self, sent: Iterable[Any]) -> None:
+    def _do(self, sent: Iterable[Any], now_ms: int) -> None:
         for one in sent:
             if isinstance(one, ToWork):
-                self._work(one)
+                self._work(one, now_ms)
             elif isinstance(one, ToTell):
                 self._tell(self.tell.expect(one.tick, one.bundles))
             else:
@@ -107,11 +116,13 @@ class Node:
                 row = {"stage": self.stage.name, **one._asdict()}
                 self.tables.write(PROGRESS_GAPS, encode(PROGRESS_GAPS, row))
 
-    def _work(self, one: ToWork) -> None:
-        memory = self.memory.setdefault(one.key, {})
-        bundle = Bundle(one.tick, one.rows)
+    def _work(self, one: ToWork, now_ms: int) -> None:
+        memory = self.memory.setdefault(one.key, Memory({}, {}))
+        bundle = Bundle(one.tick, one.rows, now_ms)
         worked = self.stage.work(one.key, self.states.get(one.key), memory, bundle)
         self.states[one.key] = worked.state
+        if worked.wake_at_ms is not None:
+            self.wakes[one.key] = worked.wake_at_ms
         counts: dict[str, int] = {}
         for row in worked.rows:
             self.tables.write(self.stage.outputs[row.table], row.values, row.delete)

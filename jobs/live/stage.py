@@ -16,10 +16,16 @@ from schemas.table import Table
 
 Value = str | int | float | bool | None
 Values = tuple[Value, ...]
-Memory = MutableMapping[str, int]  # a map on disk beside a key's state
 Clock = Callable[[], int]  # the wall clock, ms
 
 INSTANCE = "main"  # of a stage that has one
+
+
+class Memory(NamedTuple):
+    """Maps on disk beside a key's state: `facts` is asked one by one, `kept` is read whole once."""
+
+    facts: MutableMapping[str, str]
+    kept: MutableMapping[str, str]
 
 
 class Upstream(NamedTuple):
@@ -57,13 +63,15 @@ class Arrived(NamedTuple):
 
 
 class Bundle(NamedTuple):
-    """What a key gets at once; `tick` is None for rows that arrival decides.
+    """What a key gets at once; `tick` is None for rows that arrival decides, and at a wake-up.
 
-    Rows are in the order of (input, id); ids are the keys of the tables.
+    Rows are in the order of (input, id); ids are the keys of the tables. `now_ms` is the wall
+    clock, which serves patience alone.
     """
 
     tick: int | None
     rows: tuple[Arrived, ...]
+    now_ms: int = 0
 
 
 class Row(NamedTuple):
@@ -80,10 +88,14 @@ class Row(NamedTuple):
 
 
 class Worked(NamedTuple):
-    """A key's new state (None: nothing to keep) and the rows to write."""
+    """A key's new state (None: nothing to keep) and the rows to write.
+
+    `wake_at_ms`: the wall clock at which the key wants to be called again, without rows.
+    """
 
     state: bytes | None
     rows: Sequence[Row]
+    wake_at_ms: int | None = None
 
 
 class Stage(NamedTuple):

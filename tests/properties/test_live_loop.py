@@ -1,5 +1,6 @@
 """Live stages in one process give a backtest's tables, whatever the order and the crashes."""
 
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -41,7 +42,7 @@ def test_live_equals_bounded(tmp_path: Path, seed: int, crash_every: int, long_o
     plan = plan_run(parse_config(tree), trace=True, run_tag="PAPER_LIVE")
     tables = live_loop.Tables()
     live_loop.feed(tables, pa.concat_tables(bars), plan.base_ms)
-    nodes = [live_loop.Node(build(LiveJob(name, plan, None), lambda: 0), tables) for name in JOBS]
+    nodes = [live_loop.Node(partial(build, LiveJob(n, plan, None), int), tables) for n in JOBS]
     live_loop.run(nodes, seed, crash_every)
     ends = {t["symbol"][0].as_py(): t["ts"].to_numpy().max() + plan.base_ms for t in bars}
     live = {name: list(rows.values()) for name, rows in tables.rows.items()}

@@ -1,0 +1,190 @@
+"""The books of an account whose broker is outside: its fills come in any order, and any time.
+
+A fill counts on arrival: its change of position is told at once. Its lots and matches wait until
+the account's mark has passed it: the newest fill's ts less the patience, or, once nothing has come
+for as long as the patience by the clock, the newest fill's ts itself. A fill at or before the mark
+is late: it is booked when it comes. A report without a strategy takes its order's, and waits as
+long for an order that is not known.
+"""
+
+import heapq
+import json
+from typing import NamedTuple
+
+from jobs.live.books import (
+    Key,
+    Settings,
+    book_rows,
+    change_row,
+    forget,
+    pair,
+    reject_row,
+    stale_row,
+)
+from jobs.live.stage import Memory, Row, Values
+from udfs import engine
+from udfs.engine import EngineState, Verdict
+from udfs.ids import SEPARATOR
+from udfs.reports import REPORT_COLUMNS, BadReport, Report, read_report, row_id
+from udfs.rows import Fill, ReportCode, fill_order
+from udfs.state import dump, load_engine
+
+CLOCK, WAITING, PENDING = "clock", "waiting", "pending"
+COUNTED, BOOKED, ORDER, PAIR = "counted", "booked", "order", "pair"
+NEVER = -(2**63)
+Name = tuple[str, str]  # strategy and symbol
+
+
+class Waiting(NamedTuple):
+    """A report whose order is not known; `refused` once it was written to rejects."""
+
+    report: Report
+    since_ms: int
+    refused: bool
+
+
+class ExternalAccount:
+    """All books of one account. What it knows is in `memory`, with a copy here but for `facts`."""
+
+    def __init__(self, account_id: str, settings: Settings, memory: Memory) -> None:
+        self._account, self._settings, self._memory = account_id, settings, memory
+        self._newest, self._mark, self._arrived_ms = NEVER, NEVER, 0
+        self._counted: dict[Name, EngineState] = {}
+        self._booked: dict[Name, EngineState] = {}
+        self._pending: list[tuple[tuple[object, ...], str, Fill]] = []  # a heap, in order of events
+        self._waiting: dict[str, Waiting] = {}
+        for key, text in memory.kept.items():
+            self._load(key, text)
+
+    def arrive(self, values: Values, now_ms: int) -> list[Row]:
+        """A report."""
+        texts = (None if value is None else str(value) for value in values)
+        return self._take(dict(zip(REPORT_COLUMNS, texts, strict=True)), now_ms, False)
+
+    def order(self, order_id: str, strategy_id: str, now_ms: int) -> list[Row]:
+        """An order of the account, and the reports that waited for it."""
+        self._memory.facts[_name(ORDER, order_id)] = strategy_id
+        out: list[Row] = []
+        for key, one in list(self._waiting.items()):
+            if one.report.get("order_id") == order_id:
+                self._drop(WAITING, key)
+                del self._waiting[key]
+                out += self._take(one.report, now_ms, one.refused)
+        return out
+
+    def wake(self, now_ms: int) -> list[Row]:
+        """What the clock decides."""
+        if self.wake_at_ms() is None or now_ms < self._arrived_ms + self._patience():
+            return []
+        out = self._pass(self._newest)
+        for key, one in list(self._waiting.items()):
+            if not one.refused:
+                out.append(self._unknown(one.report))
+                self._wait(key, one._replace(refused=True))
+        return out
+
+    def wake_at_ms(self) -> int | None:
+        """When the clock may decide something; None where nothing is open."""
+        unknown = any(not one.refused for one in self._waiting.values())
+        return self._arrived_ms + self._patience() if self._pending or unknown else None
+
+    def _patience(self) -> int:
+        return self._settings.patience_ms
+
+    def _take(self, report: Report, now_ms: int, late: bool) -> list[Row]:
+        self._arrived_ms = now_ms
+        symbol = report.get("symbol") or ""
+        known = self._memory.facts.get(_name(ORDER, report.get("order_id") or ""))
+        strategy = report.get("strategy_id") or known
+        quote = self._settings.quote(symbol)
+        found = read_report({**report, "strategy_id": strategy}, quote)
+        if isinstance(found, BadReport) and found.code is ReportCode.UNKNOWN_ORDER:
+            key = row_id(report)
+            if key not in self._waiting:
+                self._wait(key, Waiting(report, now_ms, False))
+            return []
+        if isinstance(found, BadReport):
+            return [reject_row(self._settings, report, found)]
+        return self._count(found, late)
+
+    def _count(self, fill: Fill, late: bool) -> list[Row]:
+        """A fill on arrival: its change of position, and its booking if it must not wait."""
+        name = (fill.strategy_id, fill.symbol)
+        before = self._counted.get(name, engine.EMPTY)
+        fact = _name(PAIR, *name, pair(fill))
+        known = self._memory.facts.get(fact)
+        seen = None if known is None else int(known)
+        found = engine.verdict(before, fill, seen, self._settings.ttl_ms)
+        if found is Verdict.STALE:
+            return [stale_row(self._settings, fill)]
+        if found is Verdict.DUPLICATE:
+            return []
+        self._memory.facts[fact] = str(fill.ts)
+        forget(self._memory.facts, before.newest_ts, fill.ts, self._settings.ttl_ms, PAIR)
+        self._counted[name], change = engine.count(before, fill)
+        self._keep(COUNTED, SEPARATOR.join(name), dump(self._counted[name]).decode())
+        late = late or fill.ts <= self._mark
+        out = [change_row(self._settings, change, None, late)]
+        if late:
+            out += self._book(fill)
+        else:
+            heapq.heappush(self._pending, (fill_order(fill), fact, fill))
+            self._keep(PENDING, fact, json.dumps(fill))
+        self._newest = max(self._newest, fill.ts)
+        return out + self._pass(self._newest - self._patience())
+
+    def _pass(self, mark: int) -> list[Row]:
+        """Book what waits for a time up to the mark, in order."""
+        if mark > self._mark:
+            self._mark = mark
+        self._memory.kept[CLOCK] = json.dumps([self._newest, self._mark])
+        out: list[Row] = []
+        while self._pending and self._pending[0][2].ts <= self._mark:
+            _, key, fill = heapq.heappop(self._pending)
+            out += self._book(fill)
+            self._drop(PENDING, key)
+        return out
+
+    def _book(self, fill: Fill) -> list[Row]:
+        name = (fill.strategy_id, fill.symbol)
+        quote = self._settings.quote(fill.symbol)
+        before = self._booked.get(name, engine.EMPTY)
+        after, booked = engine.apply(before, fill, quote)
+        self._booked[name] = after
+        self._keep(BOOKED, SEPARATOR.join(name), dump(after).decode())
+        key = Key(self._account, *name, quote, False)
+        return book_rows(self._settings, key, before, after, booked.matches)
+
+    def _unknown(self, report: Report) -> Row:
+        seconds = self._patience() / 1000
+        text = f"no strategy, and order {report.get('order_id')!r} is not known after {seconds:g} s"
+        return reject_row(self._settings, report, BadReport(ReportCode.UNKNOWN_ORDER, text))
+
+    def _wait(self, key: str, waiting: Waiting) -> None:
+        self._waiting[key] = waiting
+        self._keep(WAITING, key, json.dumps([dict(waiting.report), *waiting[1:]]))
+
+    def _keep(self, kind: str, key: str, text: str) -> None:
+        self._memory.kept[_name(kind, key)] = text
+
+    def _drop(self, kind: str, key: str) -> None:
+        del self._memory.kept[_name(kind, key)]
+
+    def _load(self, name: str, text: str) -> None:
+        """One entry of what was kept."""
+        kind, _, key = name.partition(SEPARATOR)
+        if kind == CLOCK:
+            self._newest, self._mark = json.loads(text)
+        elif kind == WAITING:
+            self._waiting[key] = Waiting(*json.loads(text))
+        elif kind == PENDING:
+            fill = Fill(*json.loads(text))
+            heapq.heappush(self._pending, (fill_order(fill), key, fill))
+        else:
+            strategy, symbol = key.split(SEPARATOR)
+            books = self._counted if kind == COUNTED else self._booked
+            books[strategy, symbol] = load_engine(text.encode())
+
+
+def _name(*parts: str) -> str:
+    return SEPARATOR.join(parts)
