@@ -93,6 +93,13 @@ def decision_columns(
         ),
         RUN_ID,
         *more,
+        Column(
+            "changes",
+            Type.BIGINT,
+            "Position changes of the account that the gate knew before the decision.",
+            nullable=True,
+            in_files=False,
+        ),
     )
 
 

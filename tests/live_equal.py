@@ -71,7 +71,7 @@ def keyed(
         {
             column.name: plain_value(column.type, row.get(column.name))
             for column in store_columns(table)
-            if column.name not in LEFT_OUT
+            if column.in_files and column.name not in LEFT_OUT
         }
         for row in rows
         if row[ts] <= ends[row["symbol"]]

@@ -111,6 +111,28 @@ def decide(
     return state, decision, order
 
 
+def adopt(state: GateState, signal: Signal, qty: int, params: GateParams) -> GateState:
+    """The state once a signal is out as an order of this quantity, whatever would be decided now.
+
+    For decisions that are in the log already: they are never taken back.
+    """
+    name = (signal.strategy_id, signal.symbol)
+    key = state.get(name, EMPTY)
+    is_buy = signal.action == BUY
+    closing = key.net_qty < 0 if is_buy else params.gate.sell_requires_long or key.net_qty > 0
+    reserves = is_buy and params.gate.reserve_on_open
+    order = OpenOrder(
+        ids.order_id(params.account.account_id, signal.signal_id),
+        signal.action,
+        closing,
+        qty,
+        qty,
+        sizing.rounded_close(signal.close, params.symbols[signal.symbol]),
+        signal.ts + params.gate.reservation_ttl_ms if reserves else None,
+    )
+    return {**state, name: _with_order(key, order)}
+
+
 def count_symbols(state: GateState, symbol: str, ts: int) -> Counts:
     """How many symbols are open and reserved at `ts`, and whether `symbol` is among them."""
     opened = {name for (_, name), key in state.items() if key.net_qty}

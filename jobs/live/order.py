@@ -57,9 +57,10 @@ Sent = ToWork | ToTell | Gap
 
 @dataclass(slots=True)
 class _Tick:
-    """What is there for a tick: rows by (input, id), the counts told and the rows counted."""
+    """What is there for a tick: rows by (input, id) with their number in the order of arrival,
+    the counts told and the rows counted."""
 
-    rows: dict[tuple[int, str], Arrived] = field(default_factory=dict)
+    rows: dict[tuple[int, str], tuple[int, Arrived]] = field(default_factory=dict)
     due: dict[Name, int] = field(default_factory=dict)
     counted: Counter[Name] = field(default_factory=Counter)
 
@@ -79,6 +80,7 @@ class Order:
         self._released: int | None = None
         self._absent: set[Name] = set()
         self._waiting_since: int | None = None
+        self._arrivals = 0
         for key, text in kept.items():
             self._load(key, text)
 
@@ -94,8 +96,9 @@ class Order:
             tick = self._candidate()
         elif (number, row_id) in self._tick(tick).rows:
             return []
-        self._file(tick, Arrived(number, values, late), row_id, counted_by)
-        held = [number, row_id, late, list(counted_by), list(values)]
+        self._arrivals += 1
+        self._file(tick, self._arrivals, Arrived(number, values, late), row_id, counted_by)
+        held = [number, row_id, self._arrivals, late, list(counted_by), list(values)]
         self._kept[f"{tick}|row|{number}|{row_id}"] = json.dumps(held)
         return [] if late else self._release(now_ms)
 
@@ -179,9 +182,10 @@ class Order:
         """The tick's rows to their keys, and the tick to Tell; it is forgotten here."""
         held = self._ticks.pop(tick, None) or _Tick()
         bundles: dict[str, list[Arrived]] = {key: [] for key in self._stage.wake(tick)}
-        for (number, row_id), arrived in sorted(held.rows.items(), key=lambda item: item[0]):
-            for key in self._stage.inputs[number].keys(arrived.values):
+        for _, arrived in sorted(held.rows.values(), key=lambda numbered: numbered[0]):
+            for key in self._stage.inputs[arrived.input].keys(arrived.values):
                 bundles.setdefault(key, []).append(arrived)
+        for number, row_id in held.rows:
             del self._kept[f"{tick}|row|{number}|{row_id}"]
         for name in held.due:
             del self._kept[f"{tick}|due|{'|'.join(name)}"]
@@ -194,9 +198,11 @@ class Order:
     def _tick(self, tick: int) -> _Tick:
         return self._ticks.setdefault(tick, _Tick())
 
-    def _file(self, tick: int, arrived: Arrived, row_id: str, counted_by: Name) -> None:
+    def _file(
+        self, tick: int, arrival: int, arrived: Arrived, row_id: str, counted_by: Name
+    ) -> None:
         held = self._tick(tick)
-        held.rows[arrived.input, row_id] = arrived
+        held.rows[arrived.input, row_id] = (arrival, arrived)
         if not arrived.late:
             held.counted[counted_by] += 1
 
@@ -214,9 +220,10 @@ class Order:
             return
         tick, kind, *_ = key.split("|", 2)
         if kind == "row":
-            number, row_id, late, (stage, instance), values = held
+            number, row_id, arrival, late, (stage, instance), values = held
             arrived = Arrived(number, tuple(values), late)
-            self._file(int(tick), arrived, row_id, (stage, instance))
+            self._file(int(tick), arrival, arrived, row_id, (stage, instance))
+            self._arrivals = max(self._arrivals, arrival)
         else:
             stage, instance, rows = held
             self._tick(int(tick)).due[stage, instance] = rows

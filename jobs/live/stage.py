@@ -65,8 +65,8 @@ class Arrived(NamedTuple):
 class Bundle(NamedTuple):
     """What a key gets at once; `tick` is None for rows that arrival decides, and at a wake-up.
 
-    Rows are in the order of (input, id); ids are the keys of the tables. `now_ms` is the wall
-    clock, which serves patience alone.
+    Rows are in the order in which they came, those of one table in the order of its log. `now_ms`
+    is the wall clock, which serves patience alone.
     """
 
     tick: int | None
@@ -103,6 +103,7 @@ class Stage(NamedTuple):
 
     `wake(tick)` names keys that are called at that tick even without rows. `instances` are the
     stage's own, each telling progress at every tick. `patience_ms` None: wait for ever.
+    `memory_ttl_ms`: after some times as long by the clock, facts go by themselves; None: never.
     """
 
     name: str
@@ -114,3 +115,4 @@ class Stage(NamedTuple):
     patience_ms: int | None
     wake: Callable[[int], Iterable[str]]
     work: Callable[[str, bytes | None, Memory, Bundle], Worked]
+    memory_ttl_ms: int | None = None

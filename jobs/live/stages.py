@@ -4,6 +4,7 @@ from typing import NamedTuple
 
 from jobs.live import indicators, paper_broker, strategies, tradepicker, trading_engine
 from jobs.live.stage import Clock, Stage
+from jobs.live.tradepicker import Journal, no_journal
 from udfs.errors import ConfigError, nearest
 from udfs.plan import RunPlan
 
@@ -27,13 +28,17 @@ class LiveJob(NamedTuple):
     patience_ms: int | None
 
 
-def build(job: LiveJob, clock: Clock) -> Stage:
-    """The stage of a job. ConfigError for a name that is none."""
+def build(job: LiveJob, clock: Clock, journal: Journal = no_journal) -> Stage:
+    """The stage of a job; `journal` reads the gate's own decisions after a start.
+
+    ConfigError for a name that is none.
+    """
     if job.name == "indicators":
         return indicators.stage(job.plan, job.patience_ms, clock)
+    if job.name == "tradepicker":
+        return tradepicker.stage(job.plan, job.patience_ms, journal)
     makers = {
         "strategies": strategies.stage,
-        "tradepicker": tradepicker.stage,
         "paper-broker": paper_broker.stage,
         "trading-engine": trading_engine.stage,
     }

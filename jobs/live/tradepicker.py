@@ -2,11 +2,15 @@
 
 Reads strategy_signal_history, position_change_history, order_status_history (orders that ended
 without a fill) and progress of every strategy, the engine and the broker. Key: account. State: the
-gate's (udfs/state.py) and the number of its last decision. At one tick changes come before signals.
+gate's (udfs/state.py), the number of its last decision, and how many changes it has applied. At one
+tick changes come before signals.
+
+Where a stage went on without another, or an outside broker's fills come when they come, a restart
+would not decide the same again. So decisions that the log has already are taken from it.
 """
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import NamedTuple
 
@@ -18,7 +22,7 @@ from schemas.signals import (
     STRATEGY_SIGNAL_HISTORY,
 )
 from schemas.trading import ORDER_STATUS_HISTORY, POSITION_CHANGE_HISTORY
-from udfs import tradepicker
+from udfs import ids, tradepicker
 from udfs.errors import InvariantError
 from udfs.plan import AccountPlan, RunPlan
 from udfs.rows import (
@@ -44,13 +48,51 @@ UNFILLED = ("CANCELLED", "REJECTED", "EXPIRED")
 
 
 class Held(NamedTuple):
-    """An account's state: what the gate knows, and how many decisions it made."""
+    """An account's state: what the gate knows, how many decisions it made, changes it applied.
+
+    `parked` are changes that came after decisions which are still to be taken from the log.
+    """
 
     gate: GateState
     seq: int
+    changes: int
+    parked: tuple[PositionChange, ...]
 
 
-def stage(plan: RunPlan, patience_ms: int | None) -> Stage:
+class Logged(NamedTuple):
+    """A decision that is in the log. `qty` is None where it was refused."""
+
+    signal_id: str
+    qty: int | None
+    seq: int
+    changes: int
+
+
+# An account's decisions with a seq above this one.
+Journal = Callable[[str, int], Sequence[Logged]]
+
+
+def no_journal(account_id: str, seq: int) -> Sequence[Logged]:
+    """Nothing was decided before."""
+    return ()
+
+
+class Accounts:
+    """What the gate must know of each account, and what the log says that it decided."""
+
+    def __init__(self, run_id: str, params: Mapping[str, GateParams], journal: Journal) -> None:
+        self.run_id, self.params, self._journal = run_id, params, journal
+        self._logged: dict[str, dict[str, Logged]] = {}
+
+    def logged(self, account_id: str, seq: int) -> dict[str, Logged]:
+        """Decisions still to be taken from the log, by signal; read once, after a start."""
+        if account_id not in self._logged:
+            found = self._journal(account_id, seq)
+            self._logged[account_id] = {one.signal_id: one for one in found if one.seq > seq}
+        return self._logged[account_id]
+
+
+def stage(plan: RunPlan, patience_ms: int | None, journal: Journal = no_journal) -> Stage:
     """The stage of the plan's accounts."""
     accounts = {account.account_id: account for account in plan.accounts}
     families = {one.strategy_id: one.family_id for one in plan.strategies}
@@ -68,7 +110,7 @@ def stage(plan: RunPlan, patience_ms: int | None) -> Stage:
         base_ms=plan.base_ms,
         patience_ms=patience_ms,
         wake=lambda tick: [],
-        work=partial(work, plan.run_id, params),
+        work=partial(work, Accounts(plan.run_id, params, journal)),
     )
 
 
@@ -122,33 +164,57 @@ def inputs(
 
 
 def work(
-    run_id: str,
-    params: Mapping[str, GateParams],
-    account_id: str,
-    state: bytes | None,
-    memory: Memory,
-    bundle: Bundle,
+    accounts: Accounts, account_id: str, state: bytes | None, memory: Memory, bundle: Bundle
 ) -> Worked:
     """What one account makes of a tick, or of a change that came by itself."""
     held = load(state)
-    gate, seq = held.gate, held.seq
-    for change in sorted(
-        changes(bundle.rows), key=lambda c: (c.ts, c.strategy_id, c.symbol, c.seq)
-    ):
-        gate, _ = tradepicker.apply_change(gate, change, params[account_id])
-    for end in ends(bundle.rows, gate):
-        gate = tradepicker.apply_end(gate, end)
+    logged = accounts.logged(account_id, held.seq)
+    params = accounts.params[account_id]
+    seq = max([held.seq, *(one.seq for one in logged.values())])
+    held = held._replace(parked=(*held.parked, *changes(bundle.rows)))
+    found = sorted(signals(bundle.rows), key=signal_order)
+    known = [signal for signal in found if signal.signal_id in logged]
     out: list[Row] = []
-    for signal in sorted(signals(bundle.rows), key=signal_order):
-        gate, decision, _ = tradepicker.decide(gate, signal, params[account_id])
-        seq += 1
-        out.append(decision_row(decision, seq, run_id))
-    return Worked(save(Held(gate, seq)), out)
+    for signal in sorted(known, key=lambda one: logged[one.signal_id].seq):
+        before = logged.pop(signal.signal_id)
+        held = apply_changes(held, before.changes, params)
+        gate, decision = taken(held.gate, signal, before, params)
+        held = held._replace(gate=gate, seq=before.seq)
+        out.append(decision_row(decision, before.seq, before.changes, accounts.run_id, bundle.tick))
+    if not logged:
+        held = apply_changes(held, None, params)
+    for end in ends(bundle.rows, held.gate):
+        held = held._replace(gate=tradepicker.apply_end(held.gate, end))
+    for signal in found:
+        if signal not in known:
+            seq += 1
+            gate, decision, _ = tradepicker.decide(held.gate, signal, params)
+            held = held._replace(gate=gate, seq=seq)
+            out.append(decision_row(decision, seq, held.changes, accounts.run_id, bundle.tick))
+    return Worked(save(held), out)
 
 
-def change_order(change: PositionChange) -> tuple[int, str, str, int]:
-    """The order in which changes apply."""
-    return (change.ts, change.strategy_id, change.symbol, change.seq)
+def apply_changes(held: Held, until: int | None, params: GateParams) -> Held:
+    """Apply parked changes in the order of their log, until so many are applied; None: all."""
+    gate, applied, parked = held.gate, held.changes, list(held.parked)
+    while parked and (until is None or applied < until):
+        gate, _ = tradepicker.apply_change(gate, parked.pop(0), params)
+        applied += 1
+    return held._replace(gate=gate, changes=applied, parked=tuple(parked))
+
+
+def taken(
+    gate: GateState, signal: Signal, before: Logged, params: GateParams
+) -> tuple[GateState, Decision]:
+    """What the log says of a signal, and the state that it makes."""
+    after, decision, _ = tradepicker.decide(gate, signal, params)
+    if before.qty == (decision.qty if decision.code is Code.OK else None):
+        return after, decision
+    if before.qty is None:  # the row of the log stands; of this one only the table counts
+        return gate, decision._replace(code=Code.NO_OPEN_POSITION, order_id=None)
+    order_id = ids.order_id(params.account.account_id, signal.signal_id)
+    after = tradepicker.adopt(gate, signal, before.qty, params)
+    return after, decision._replace(code=Code.OK, qty=before.qty, order_id=order_id)
 
 
 def changes(rows: tuple[Arrived, ...]) -> list[PositionChange]:
@@ -185,33 +251,42 @@ def signals(rows: tuple[Arrived, ...]) -> list[Signal]:
     ]
 
 
-def decision_row(decision: Decision, seq: int, run_id: str) -> Row:
-    """A decision as a row of one of the two tables."""
+def decision_row(decision: Decision, seq: int, applied: int, run_id: str, tick: int | None) -> Row:
+    """A decision as a row of one of the two tables; one on a late signal nobody waits for."""
     row = {
         **decision._asdict(),
         "action": SIDE_TEXT[decision.action],
         "reason": decision.code.value,
         "code": decision.code.value,
         "seq": seq,
+        "changes": applied,
         "run_id": run_id,
     }
     if decision.code is Code.OK:
-        return Row(ACCEPTED, encode(ACCEPTED_TRADE_SIGNAL_HISTORY, row), INSTANCE)
+        counted = INSTANCE if decision.ts == tick else None
+        return Row(ACCEPTED, encode(ACCEPTED_TRADE_SIGNAL_HISTORY, row), counted)
     return Row(REJECTED, encode(REJECTED_TRADE_SIGNAL_HISTORY, row))
 
 
 def save(held: Held) -> bytes:
     """The state as bytes: a line of JSON, then the gate's own."""
-    head = {"kind": NAME, "version": STATE_VERSION, "seq": held.seq}
+    head = {
+        "kind": NAME,
+        "version": STATE_VERSION,
+        "seq": held.seq,
+        "changes": held.changes,
+        "parked": held.parked,
+    }
     return json.dumps(head).encode() + b"\n" + dump(held.gate)
 
 
 def load(data: bytes | None) -> Held:
     """What `save` wrote; InvariantError where it was something else."""
     if data is None:
-        return Held({}, 0)
+        return Held({}, 0, 0, ())
     line, _, gate = data.partition(b"\n")
     head = json.loads(line)
     if (head.get("kind"), head.get("version")) != (NAME, STATE_VERSION):
         raise InvariantError(f"no state of the {NAME}, version {STATE_VERSION}: {line[:80]!r}")
-    return Held(load_gate(gate), head["seq"])
+    parked = tuple(PositionChange(*row) for row in head["parked"])
+    return Held(load_gate(gate), head["seq"], head["changes"], parked)

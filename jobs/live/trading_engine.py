@@ -156,7 +156,8 @@ def work_paper(
         memory.facts[pair(fill)] = str(fill.ts)
         forget(memory.facts, book.newest_ts, fill.ts, settings.ttl_ms)
         book, booked = engine.apply(book, fill, key.quote)
-        out.append(change_row(settings, booked.change, INSTANCE, fill.ts != bundle.tick))
+        late = fill.ts != bundle.tick
+        out.append(change_row(settings, booked.change, None if late else INSTANCE, late))
         matches += booked.matches
     if book is before:
         return Worked(state, out)

@@ -8,11 +8,14 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from jobs.live.replay_gate import replay
 from jobs.live.stages import JOBS, LiveJob, build
+from jobs.live.tradepicker import Logged
 from schemas.config import parse_config
 from schemas.resolve import plan_run
 from tests import live_equal, live_loop, runs
 from udfs.bars import Bars
+from udfs.money import units
 from udfs.simulate import EXAMPLE_SYMBOLS, simulate
 
 MINUTES = 260
@@ -52,3 +55,46 @@ def test_live_equals_bounded(tmp_path: Path, seed: int, crash_every: int, long_o
     assert live.get("progress_gaps", []) == []
     last = {(r["stage"], r["instance"]): r["ts"] for r in live["progress"]}
     assert set(last.values()) == {max(ends.values())}
+
+
+def test_what_was_decided_without_another_stage_stays_decided(tmp_path: Path) -> None:
+    bars = write_gappy_bars(tmp_path / "bars", 5)
+    tree = runs.config(str(tmp_path / "bars" / "*.parquet"))
+    plan = plan_run(parse_config(tree), trace=True, run_tag="PAPER_LIVE")
+    tables = live_loop.Tables()
+    live_loop.feed(tables, pa.concat_tables(bars), plan.base_ms)
+    patience = {"tradepicker": 25, "paper-broker": 60}
+
+    def journal(account_id: str, seq: int) -> list[Logged]:
+        names = ("accepted_trade_signal_history", "rejected_trade_signal_history")
+        rows = [row for name in names for row in tables.rows.get(name, {}).values()]
+        return [
+            Logged(
+                row["signal_id"],
+                units(row["qty"]) if row.get("code") is None else None,
+                row["seq"],
+                row["changes"],
+            )
+            for row in rows
+            if row["account_id"] == account_id
+        ]
+
+    nodes = [
+        live_loop.Node(partial(build, LiveJob(n, plan, patience.get(n)), int, journal), tables)
+        for n in JOBS
+    ]
+    live_loop.run(nodes, 5, crash_every=41)
+    live = {name: list(rows.values()) for name, rows in tables.rows.items()}
+    assert len(live["progress_gaps"]) > 20
+    accepted, rejected = (live[f"{n}_trade_signal_history"] for n in ("accepted", "rejected"))
+    ids = [(row["account_id"], row["signal_id"]) for row in (*accepted, *rejected)]
+    assert len(ids) == len(set(ids))
+    followers = {a.account_id: a.strategies for a in plan.accounts}
+    signals = live["strategy_signal_history"]
+    wanted = sum(s["strategy_id"] in own for s in signals for own in followers.values())
+    assert len(ids) == wanted
+    decisions = [*accepted, *rejected]
+    changes = tables.logs["position_change_history"]
+    assert replay(plan, signals, decisions, changes) == []
+    filled = [row["order_id"] for row in changes]
+    assert len(filled) == len(set(filled))
