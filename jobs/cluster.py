@@ -75,26 +75,38 @@ def configure(
     for file in (jvm.flink_home() / "conf").iterdir():
         if file.name.startswith("log4j"):
             shutil.copy(file, conf)
-    python_path = [*paths, jvm.CONF / "python", Path(sysconfig.get_path("purelib"))]
     machine = {
-        "rest.port": rest_port,
         "jobmanager.rpc.port": rpc_port,
         "taskmanager.numberOfTaskSlots": slots,
         "env.java.opts.all": " ".join([*jvm.java_options(), f"-Djava.io.tmpdir={folder}/tmp"]),
         "env.log.dir": folder / "log",
         "env.pid.dir": folder / "pid",
+        **machine_settings(folder, rest_port, paths),
+    }
+    write_settings(conf, jvm.CONF / "session" / "config.yaml", machine)
+    for name in ("masters", "workers"):
+        (conf / name).write_text("localhost\n", encoding="utf-8")
+    return Cluster(folder, rest_port)
+
+
+def machine_settings(folder: Path, rest_port: int, paths: Sequence[Path]) -> dict[str, object]:
+    """What every cluster must be told of this machine; `paths` come first in Python's path."""
+    python_path = [*paths, jvm.CONF / "python", Path(sysconfig.get_path("purelib"))]
+    return {
+        "rest.port": rest_port,
         "io.tmp.dirs": folder / "tmp",
         "python.executable": sys.executable,
         "python.client.executable": sys.executable,
         "python.pythonpath": os.pathsep.join(map(str, python_path)),
     }
-    fixed = (jvm.CONF / "session" / "config.yaml").read_text(encoding="utf-8")
+
+
+def write_settings(conf: Path, fixed: Path, machine: Mapping[str, object]) -> None:
+    """Write config.yaml into the folder `conf`: the file `fixed`, then what the machine decides."""
     # JSON is YAML: quotes keep colons and spaces in paths.
     added = [f"{name}: {json.dumps(str(value))}" for name, value in machine.items()]
-    (conf / "config.yaml").write_text("\n".join([fixed, *added, ""]), encoding="utf-8")
-    for name in ("masters", "workers"):
-        (conf / name).write_text("localhost\n", encoding="utf-8")
-    return Cluster(folder, rest_port)
+    text = "\n".join([fixed.read_text(encoding="utf-8"), *added, ""])
+    (conf / "config.yaml").write_text(text, encoding="utf-8")
 
 
 @contextmanager

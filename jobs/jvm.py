@@ -14,7 +14,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from importlib.util import find_spec
 from pathlib import Path
@@ -140,12 +140,17 @@ def _train(archive: Path) -> None:
         raise ConfigError(f"Flink can't run a small job here:\n{done.stderr.strip()}")
 
 
-def library_folder() -> Path:
-    """A folder of links to the few jars that a DataStream job needs, brought up to date."""
+def library_folder(
+    name: str = "lib", libraries: tuple[str, ...] = LIBRARIES, added: Sequence[Path] = ()
+) -> Path:
+    """A folder of links to the few jars that a DataStream job needs, brought up to date.
+
+    Other jobs need more `libraries` of Flink's own, and jars that are `added`.
+    """
     home = flink_home()
-    wanted = [jar for jar in sorted((home / "lib").glob("*.jar")) if jar.name.startswith(LIBRARIES)]
-    wanted += sorted((home / "opt").glob("flink-python-*.jar"))
-    folder = PRIVATE / "lib"
+    wanted = [jar for jar in sorted((home / "lib").glob("*.jar")) if jar.name.startswith(libraries)]
+    wanted += [*sorted((home / "opt").glob("flink-python-*.jar")), *added]
+    folder = PRIVATE / name
     links = {jar.name: jar for jar in wanted}
     if folder.is_dir() and {p.name: Path(os.readlink(p)) for p in folder.iterdir()} == links:
         return folder

@@ -1,0 +1,124 @@
+"""What must be right before anything starts; each problem is told with its remedy."""
+
+import os
+import shutil
+from pathlib import Path
+from typing import NamedTuple
+
+import yaml
+
+from jobs import fluss_store, jvm
+from jobs.stack import flink
+from schemas.config_models import Config, LiveConfig
+from schemas.config_values import memory_mb
+from udfs.errors import ConfigError
+
+MB = 1024 * 1024
+# What the processes beside the TaskManagers take at their fullest (docs/live-spikes.md): the store,
+# the JobManager, the supervisor.
+OTHERS_MB = 1000
+LEAST_DISK_MB = 2048
+CGROUP = Path("/sys/fs/cgroup")
+
+
+class Machine(NamedTuple):
+    """What the machine has left, in MiB; None where it does not say."""
+
+    memory: int | None
+    disk: int | None
+
+
+def check_config(config: Config) -> None:
+    """ConfigError where the configuration is not for a local stack."""
+    store = config.store
+    if store.kind != "fluss":
+        raise ConfigError(
+            f"store.kind is {store.kind}: a stack keeps its tables in fluss; "
+            "write store.kind: fluss, or add --set store.kind=fluss"
+        )
+    if store.addresses is not None:
+        raise ConfigError(
+            "store.addresses names a store of its own, and a stack brings its own: leave it out"
+        )
+
+
+def check_machine(folder: Path, live: LiveConfig) -> None:
+    """ConfigError where Java, jars, memory, disk or the folder are not as a stack needs them."""
+    if set(str(folder)) & set("#\"'\n") or not str(folder).isprintable():
+        raise ConfigError(
+            f"the stack's folder {folder} has a character that Fluss or Flink read as something "
+            "else (# or quotes); choose another --dir"
+        )
+    check_writable(folder)
+    jvm.find_java()
+    fluss_store.class_path()
+    flink.library_folder()
+    check_room(measure(folder), live, folder)
+
+
+def check_writable(folder: Path) -> None:
+    """Make the folder; ConfigError where that can't be."""
+    try:
+        (folder / "log").mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise ConfigError(
+            f"the stack's folder {folder} can't be made: {error.strerror}; choose another --dir"
+        ) from None
+    if not os.access(folder, os.W_OK | os.X_OK) or not os.access(folder / "log", os.W_OK):
+        raise ConfigError(f"the stack's folder {folder} can't be written; choose another --dir")
+
+
+def check_room(machine: Machine, live: LiveConfig, folder: Path) -> None:
+    """ConfigError where memory or disk are too small."""
+    needed = OTHERS_MB + live.task_managers * memory_mb(live.task_manager_memory)
+    if machine.memory is not None and machine.memory < needed:
+        raise ConfigError(
+            f"a stack with {live.task_managers} task managers of {live.task_manager_memory} needs "
+            f"some {needed:,} MB of memory, and {machine.memory:,} MB are free: end other "
+            "programs, or lower live.task_manager_memory or live.task_managers"
+        )
+    if machine.disk is not None and machine.disk < LEAST_DISK_MB:
+        raise ConfigError(
+            f"{folder} has {machine.disk:,} MB of disk left, and a stack should begin with "
+            f"{LEAST_DISK_MB:,}: make room, or choose another --dir"
+        )
+
+
+def measure(folder: Path) -> Machine:
+    """What is left now; memory as far as this process may have it."""
+    limits = [left for left in (_available(), _cgroup_left()) if left is not None]
+    return Machine(min(limits, default=None), shutil.disk_usage(folder).free // MB)
+
+
+def _available() -> int | None:
+    try:
+        lines = Path("/proc/meminfo").read_text(encoding="ascii").splitlines()
+    except OSError:
+        return None
+    found = [int(line.split()[1]) for line in lines if line.startswith("MemAvailable:")]
+    return found[0] // 1024 if found else None
+
+
+def _cgroup_left() -> int | None:
+    """What a container may still take."""
+    try:
+        most = (CGROUP / "memory.max").read_text(encoding="ascii").strip()
+        used = int((CGROUP / "memory.current").read_text(encoding="ascii"))
+    except (OSError, ValueError):
+        return None
+    return None if most == "max" else (int(most) - used) // MB
+
+
+def execution_mode() -> str:
+    """How Flink runs Python, by the configuration of a live stack."""
+    settings = yaml.safe_load((flink.CONF / "config.yaml").read_text(encoding="utf-8"))
+    return str(settings["python.execution-mode"])
+
+
+def check_mode(before: str, now: str) -> None:
+    """ConfigError where state of the one mode would be read in the other."""
+    if before != now:
+        raise ConfigError(
+            f"the stack's jobs ran in {before} mode, and python.execution-mode is now {now}: their "
+            f"state would be lost without a word. Set it back to {before}, or start a new run"
+        )

@@ -1,0 +1,307 @@
+"""`up`, `submit` and `down`: what commands do with a stack. One at a time per folder."""
+
+import asyncio
+import json
+import os
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+from jobs import code, jvm
+from jobs.run import code_version
+from jobs.stack import checks, flink, names, settings, tables
+from jobs.stack.ports import choose_ports, taken_note
+from jobs.stack.processes import SUPERVISOR, end_servers, servers_of, supervisor_of
+from jobs.stack.rest import Flink, FlinkAwayError, Job
+from jobs.stack.state import (
+    CONFIG,
+    FAILED,
+    RUNNING,
+    STARTING,
+    WAITING,
+    JobRecord,
+    Ports,
+    Stack,
+    change,
+    database_of,
+    held,
+    process,
+    read,
+    write,
+    write_file,
+)
+from jobs.stack.submission import SCRIPT, Start, point_of
+from jobs.stack.submission import submit as submit_jobs
+from schemas.config import Config
+from udfs.errors import ConfigError
+
+FOLDER = Path(".run") / "live"
+START_TIMEOUT_S = 150.0
+JOBS_TIMEOUT_S = 120.0
+END_TIMEOUT_S = 20.0
+SUPERVISOR_TIMEOUT_S = 90.0
+POLL_S = 0.2
+STARTS = 3  # of a process that ends each time: then it is told
+BUSY = "another tradeflow command works on the stack in {}; wait until it is done"
+
+Note = Callable[[str], None]
+
+
+class Wish(NamedTuple):
+    """How a stack is brought up. `jobs` None: all that it should have. `script` submits them."""
+
+    fixed_ports: bool = False
+    jobs: Sequence[names.JobName] | None = None
+    fresh: bool = False
+    script: Path = SCRIPT
+
+
+class Up(NamedTuple):
+    """What `up` found and did. `submitted`: job and where it goes on from, empty for nothing."""
+
+    stack: Stack
+    was_running: bool
+    submitted: dict[str, str]
+    problems: list[str]
+
+
+AS_USUAL = Wish()
+
+
+def silent(text: str) -> None:
+    """Say nothing."""
+
+
+def folder_of(run_id: str, given: Path | None) -> Path:
+    """The folder of a run's stack."""
+    return (given or FOLDER / run_id).absolute()
+
+
+def up(config: Config, folder: Path, wish: Wish = AS_USUAL, note: Note = silent) -> Up:
+    """Start what does not run of a stack: processes, tables, jobs. Refuses what would mix runs.
+
+    ConfigError says what is missing, taken or different. `note` is told of each step.
+    """
+    folder = folder.absolute()
+    checks.check_config(config)
+    checks.check_writable(folder)
+    with held(folder / "command.lock", BUSY.format(folder)):
+        was_running = supervisor_of(folder) is not None
+        stack = _record(config, folder, wish, was_running, note)
+        if not was_running:
+            _start(stack, note)
+        _wait_until_up(stack, config, note)
+        text = (folder / CONFIG).read_text(encoding="utf-8")
+        run = (stack.run_id, stack.config_digest, text, code_version())
+        asyncio.run(tables.prepare(stack.bootstrap, stack.database, run))
+        return _bring_jobs(stack, wish, was_running, note)
+
+
+def _record(config: Config, folder: Path, wish: Wish, was_running: bool, note: Note) -> Stack:
+    """Check everything, and write what this start of the stack is."""
+    tree = settings.resolved(config)
+    text = settings.json_text(tree)
+    mode = checks.execution_mode()
+    before = read(folder)
+    if before is not None:
+        changed = settings.refuse_changes(before, _config_of(folder), tree)
+        checks.check_mode(before.execution_mode, mode)
+        if changed and was_running:
+            note(
+                f"changed: {', '.join(changed)}; processes that run keep the old values until "
+                "`tradeflow down` and `tradeflow up`"
+            )
+    database = database_of(config.run.id, config.store.database)
+    if before is not None and database != before.database:
+        raise ConfigError(
+            f"store.database was {before.database} and is {database}: the jobs' state belongs to "
+            "the old one; set it back, or give the run another run.id"
+        )
+    if before is not None and was_running:
+        stack = before._replace(config_digest=settings.digest(text))
+        write_file(folder / CONFIG, text)
+        return change(folder, lambda one: one._replace(config_digest=stack.config_digest))
+    _end_left(folder, note)
+    checks.check_machine(folder, config.live)
+    ports = choose_ports(before.ports if before else None, wish.fixed_ports)
+    moved = taken_note(ports)
+    if moved:
+        note(moved)
+    stack = _new(config, folder, ports, before)._replace(
+        database=database, execution_mode=mode, config_digest=settings.digest(text)
+    )
+    slots = flink.slots_of(config.live, len(names.wanted(job.name for job in stack.jobs)))
+    write_file(folder / CONFIG, text)
+    write(stack)
+    flink.copy_code(folder)
+    flink.configure(stack, config.live, slots)
+    return stack
+
+
+def _new(config: Config, folder: Path, ports: Ports, before: Stack | None) -> Stack:
+    """What this start is. Where the code is another, Flink forgets its jobs: they come anew."""
+    generation = before.generation if before else 1
+    if before is not None and before.code_digest != code.CODE:
+        generation += 1
+    return Stack(
+        folder=folder,
+        run_id=config.run.id,
+        database="",
+        ports=ports,
+        execution_mode="",
+        code_digest=code.CODE,
+        config_digest="",
+        work_folder=os.getcwd(),
+        generation=generation,
+        supervisor=process("supervisor", STARTING),
+        processes=(),
+        jobs=before.jobs if before else (),
+    )
+
+
+def _config_of(folder: Path) -> dict[str, object]:
+    try:
+        found: dict[str, object] = json.loads((folder / CONFIG).read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise ConfigError(
+            f"{folder / CONFIG} can't be read ({error}): take another --dir, or remove {folder} "
+            "with all its data"
+        ) from None
+    return found
+
+
+def _end_left(folder: Path, note: Note) -> None:
+    """End what a killed supervisor left: the store's folder and the ports must be free."""
+    left = servers_of(folder)
+    if left:
+        note(f"ending {len(left)} processes that a supervisor left behind when it was killed")
+        end_servers(folder, END_TIMEOUT_S)
+
+
+def _start(stack: Stack, note: Note) -> None:
+    """Start the supervisor, which starts the rest."""
+    note("starting the store and Flink")
+    log = stack.folder / "log" / "supervisor.log"
+    with log.open("ab") as output:
+        subprocess.Popen(
+            [sys.executable, "-m", SUPERVISOR, str(stack.folder)],
+            cwd=jvm.REPO,
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=output,
+            start_new_session=True,  # it outlives this terminal
+        )
+
+
+def _wait_until_up(stack: Stack, config: Config, note: Note) -> None:
+    """Return once the store runs and Flink has its slots."""
+    deadline = time.monotonic() + START_TIMEOUT_S
+    rest, slots = Flink(stack.rest), config.live.task_managers
+    log = stack.folder / "log" / "supervisor.log"
+    while time.monotonic() < deadline:
+        time.sleep(POLL_S)
+        now = read(stack.folder)
+        state = now.supervisor if now else process("supervisor", FAILED)
+        if state.state == FAILED:
+            raise ConfigError(f"the stack did not start: {state.problem}\nsee {log}")
+        for one in now.processes if now else ():
+            if one.state == WAITING and one.starts >= STARTS:
+                raise ConfigError(f"{one.name} does not start: {one.problem}\nsee {one.log}")
+        if state.state == RUNNING:
+            try:
+                if rest.slots() >= slots:
+                    return
+            except FlinkAwayError:
+                pass  # not listening yet
+        elif state.state == STARTING and state.pid and supervisor_of(stack.folder) is None:
+            raise ConfigError(f"the supervisor ended while it started; see {log}")
+    raise ConfigError(
+        f"the stack is not up after {START_TIMEOUT_S:.0f} s; `tradeflow status` says what is "
+        f"missing, and {log} why"
+    )
+
+
+def _bring_jobs(stack: Stack, wish: Wish, was_running: bool, note: Note) -> Up:
+    """Submit the jobs that are missing, and wait until all work."""
+    rest = Flink(stack.rest)
+    there = rest.jobs()
+    wanted = wish.jobs
+    if wanted is None:
+        wanted = names.wanted(job.name for job in stack.jobs)
+    missing = [one for one in wanted if one.text not in {job.name for job in there}]
+    names.refuse_doubles(missing, [job.name for job in there])
+    starts = [
+        Start(one, "" if wish.fresh else point_of(stack.folder, stack.job(one.text)))
+        for one in missing
+    ]
+    problems = []
+    if starts:
+        note(f"submitting {', '.join(one.name.text for one in starts)}")
+        answers = submit_jobs(stack, starts, wish.script)
+        for start in starts:
+            name = start.name.text
+            if answers[name].job_id:
+                record = JobRecord(name, answers[name].job_id, start.point)
+                stack = change(stack.folder, lambda one, record=record: one.with_job(record))
+            else:
+                problems.append(f"{name} was not submitted: {answers[name].problem}")
+    submitted = {one.name.text: one.point for one in starts if stack.job(one.name.text).job_id}
+    problems += _wait_for_jobs(rest, {job.name for job in there} | set(submitted), note)
+    return Up(read(stack.folder) or stack, was_running, submitted, problems)
+
+
+def _wait_for_jobs(rest: Flink, wanted: set[str], note: Note) -> list[str]:
+    """Return once all tasks of these jobs run; what is wrong with those that do not in time."""
+    deadline = time.monotonic() + JOBS_TIMEOUT_S
+    late: list[Job] = []
+    found: list[Job] = []
+    if wanted:
+        note("waiting until all jobs work")
+    while time.monotonic() < deadline:
+        try:
+            found = rest.jobs()
+        except FlinkAwayError:
+            found = []
+        working = {job.name for job in found if job.is_working}
+        if wanted <= working:
+            return []
+        late = [job for job in found if job.name in wanted - working]
+        time.sleep(POLL_S)
+    told = [f"{job.name} is {job.state}: {_problem(rest, job)}" for job in late]
+    gone = sorted(wanted - {job.name for job in found})
+    return told + [f"{name} has ended by itself; `tradeflow logs jobmanager`" for name in gone]
+
+
+def _problem(rest: Flink, job: Job) -> str:
+    try:
+        return rest.health(job.job_id).problem or "not all of its tasks run"
+    except FlinkAwayError as error:
+        return str(error)
+
+
+def submit(
+    folder: Path, jobs: Sequence[names.JobName], wish: Wish = AS_USUAL, note: Note = silent
+) -> Up:
+    """Submit jobs to a stack that runs; those that run already are left alone."""
+    folder = folder.absolute()
+    stack = running_stack(folder)
+    with held(folder / "command.lock", BUSY.format(folder)):
+        return _bring_jobs(stack, wish._replace(jobs=jobs), True, note)
+
+
+def running_stack(folder: Path) -> Stack:
+    """The stack of a folder; ConfigError where it does not run."""
+    stack = read(folder)
+    if stack is None or supervisor_of(folder) is None:
+        what = "there is no stack" if stack is None else "the stack does not run"
+        raise ConfigError(f"{what} in {folder}; start it by `tradeflow up`")
+    return stack
+
+
+def remove(folder: Path) -> None:
+    """Remove the folder of a stack that has ended, with all its data."""
+    shutil.rmtree(folder)

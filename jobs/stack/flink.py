@@ -1,0 +1,197 @@
+"""Flink's processes of a live stack: their configuration, and the commands that start them.
+
+Java is started here and not by Flink's scripts: a start is two JVMs shorter, paths may have spaces,
+and every process has a log of a name that is known.
+"""
+
+import os
+import shutil
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+from jobs import jvm
+from jobs.cluster import machine_settings, write_settings
+from jobs.stack.state import Stack
+from schemas.config_models import LiveConfig
+from schemas.config_values import memory_mb
+from udfs.errors import ConfigError
+
+CONF = jvm.CONF / "live"
+JARS = jvm.REPO / ".run" / "jars"
+CONNECTOR = "fluss-flink-2.2-*.jar"
+# The planner, and what it refers to.
+LIBRARIES = (
+    *jvm.LIBRARIES,
+    "flink-cep-",
+    "flink-connector-files-",
+    "flink-csv-",
+    "flink-json-",
+    "flink-table-planner-loader-",
+)
+JOBMANAGER_MAIN = "org.apache.flink.runtime.entrypoint.StandaloneSessionClusterEntrypoint"
+TASKMANAGER_MAIN = "org.apache.flink.runtime.taskexecutor.TaskManagerRunner"
+CLIENT_MAIN = "org.apache.flink.client.cli.CliFrontend"
+JOBMANAGER_HEAP = "384m"
+CLIENT_HEAP = "512m"
+METASPACE_MB = 192
+NETWORK_MB = 64
+FRAMEWORK_MB = 64
+MANAGED_MB = 16  # RocksDB's memory is not part of it
+DIRECT_MB = 64
+LEAST_SLOTS = 8
+
+
+class Command(NamedTuple):
+    """How a process is started, and where it logs."""
+
+    name: str
+    words: tuple[str, ...]
+    log: Path
+
+
+class Division(NamedTuple):
+    """The memory of a TaskManager in MiB; `overhead` is Python's, RocksDB's and the JVM's own."""
+
+    task_heap: int
+    rocksdb: int
+    overhead: int
+
+
+def library_folder() -> Path:
+    """The jars of every process; ConfigError where the connector was not fetched."""
+    connectors = sorted(JARS.glob(CONNECTOR))
+    if not connectors:
+        raise ConfigError(f"no connector of Fluss ({CONNECTOR}) in {JARS}; fetch it by `make jars`")
+    return jvm.library_folder("lib-live", LIBRARIES, connectors[-1:])
+
+
+def slots_of(live: LiveConfig, jobs: int) -> int:
+    """Slots of each TaskManager; ConfigError where the jobs do not fit."""
+    needed = jobs * live.parallelism
+    if live.slots is None:
+        return max(LEAST_SLOTS, -(-needed // live.task_managers))
+    if live.slots * live.task_managers < needed:
+        raise ConfigError(
+            f"{jobs} jobs of live.parallelism {live.parallelism} need {needed} slots, and "
+            f"live.task_managers {live.task_managers} with live.slots {live.slots} have "
+            f"{live.slots * live.task_managers}; leave out live.slots to get enough"
+        )
+    return live.slots
+
+
+def divide(memory: str) -> Division:
+    """A TaskManager's memory: a quarter for Python and the JVM, an eighth for RocksDB."""
+    total = memory_mb(memory)
+    fixed = METASPACE_MB + NETWORK_MB + MANAGED_MB + 2 * FRAMEWORK_MB + DIRECT_MB
+    overhead = total * 3 // 8
+    return Division(total - overhead - fixed, total // 8, overhead)
+
+
+def configure(stack: Stack, live: LiveConfig, slots: int) -> None:
+    """Write Flink's configuration into the stack's folder."""
+    folder = stack.folder / "flink"
+    for name in ("conf", "log", "tmp", "plugins", "checkpoints", "savepoints", "ha"):
+        (folder / name).mkdir(parents=True, exist_ok=True)
+    part = divide(live.task_manager_memory)
+    machine = {
+        **machine_settings(folder, stack.ports.rest, (stack.folder / "code",)),
+        "rest.bind-port": stack.ports.rest,
+        "parallelism.default": live.parallelism,
+        "high-availability.zookeeper.quorum": f"127.0.0.1:{stack.ports.zookeeper}",
+        "high-availability.cluster-id": f"/{stack.generation}",
+        "high-availability.storageDir": f"file://{folder}/ha",
+        "execution.checkpointing.dir": f"file://{folder}/checkpoints",
+        "execution.checkpointing.savepoint-dir": f"file://{folder}/savepoints",
+        # One pot per TaskManager. A share per slot would be too little for its buffers.
+        "state.backend.rocksdb.memory.fixed-per-tm": f"{part.rocksdb}m",
+        "taskmanager.numberOfTaskSlots": slots,
+        # Flink's own scripts would work these out.
+        "taskmanager.cpu.cores": float(slots),
+        "taskmanager.memory.framework.heap.size": f"{FRAMEWORK_MB}m",
+        "taskmanager.memory.framework.off-heap.size": f"{FRAMEWORK_MB}m",
+        "taskmanager.memory.task.heap.size": f"{part.task_heap}m",
+        "taskmanager.memory.task.off-heap.size": f"{DIRECT_MB}m",
+        "taskmanager.memory.network.min": f"{NETWORK_MB}m",
+        "taskmanager.memory.network.max": f"{NETWORK_MB}m",
+        "taskmanager.memory.managed.size": f"{MANAGED_MB}m",
+        "taskmanager.memory.jvm-metaspace.size": f"{METASPACE_MB}m",
+        "taskmanager.memory.jvm-overhead.min": f"{part.overhead}m",
+        "taskmanager.memory.jvm-overhead.max": f"{part.overhead}m",
+    }
+    write_settings(folder / "conf", CONF / "config.yaml", machine)
+
+
+def commands(stack: Stack, live: LiveConfig) -> list[Command]:
+    """The processes of Flink, the JobManager first."""
+    part = divide(live.task_manager_memory)
+    limits = (
+        f"-Xmx{part.task_heap + FRAMEWORK_MB}m",
+        f"-XX:MaxDirectMemorySize={FRAMEWORK_MB + DIRECT_MB + NETWORK_MB}m",
+    )
+    found = [_server(stack, "jobmanager", JOBMANAGER_MAIN, (f"-Xmx{JOBMANAGER_HEAP}",), ())]
+    for number in range(live.task_managers):
+        name = f"taskmanager-{number}"
+        # A known name: one that comes back replaces the one that was killed at once, and nobody
+        # waits until that one's heartbeat is missed.
+        own = ("-D", f"taskmanager.resource-id={name}")
+        found.append(_server(stack, name, TASKMANAGER_MAIN, limits, own))
+    return found
+
+
+def _server(
+    stack: Stack, name: str, main: str, limits: Sequence[str], own: Sequence[str]
+) -> Command:
+    log = stack.folder / "flink" / "log" / f"{name}.log"
+    arguments = ["--configDir", str(stack.folder / "flink" / "conf"), *own]
+    return Command(name, _java(stack.folder, limits, log, main, arguments), log)
+
+
+def client(folder: Path, arguments: Sequence[str]) -> Command:
+    """`flink` with these arguments."""
+    log = folder / "flink" / "log" / "client.log"
+    words = _java(folder, (f"-Xmx{CLIENT_HEAP}",), log, CLIENT_MAIN, arguments)
+    return Command("client", words, log)
+
+
+def _java(
+    folder: Path, limits: Sequence[str], log: Path, main: str, arguments: Sequence[str]
+) -> tuple[str, ...]:
+    return (
+        str(jvm.find_java()),
+        *jvm.java_options(),
+        *limits,
+        f"-XX:MaxMetaspaceSize={METASPACE_MB}m",
+        "-XX:+ExitOnOutOfMemoryError",
+        f"-Djava.io.tmpdir={folder / 'flink' / 'tmp'}",
+        f"-Dlog.file={log}",
+        f"-Dlog4j.configurationFile={CONF / 'log4j.properties'}",
+        "-cp",
+        os.pathsep.join(str(jar) for jar in sorted(library_folder().iterdir())),
+        main,
+        *arguments,
+    )
+
+
+def variables(folder: Path) -> Mapping[str, str]:
+    """The environment of Flink's processes."""
+    return {
+        **os.environ,
+        **jvm.ALLOCATION,
+        "FLINK_CONF_DIR": str(folder / "flink" / "conf"),
+        "FLINK_LIB_DIR": str(library_folder()),
+        "FLINK_OPT_DIR": str(jvm.flink_home() / "opt"),
+        "FLINK_PLUGINS_DIR": str(folder / "flink" / "plugins"),
+    }
+
+
+def copy_code(folder: Path) -> Path:
+    """The code that jobs run, in the stack's own folder: edits do not reach a stack that runs.
+
+    With it go the compiled kernels that lie beside it; they count as long as times are equal.
+    """
+    code = folder / "code"
+    shutil.rmtree(code, ignore_errors=True)
+    for package in ("jobs", "schemas", "udfs"):
+        shutil.copytree(jvm.REPO / package, code / package)
+    return code

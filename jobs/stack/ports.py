@@ -1,0 +1,53 @@
+"""Which loopback ports a stack uses: the usual ones, or a whole set beside them."""
+
+from collections.abc import Callable
+
+from jobs.stack.processes import holder, is_free
+from jobs.stack.state import Ports
+from udfs.errors import ConfigError
+
+USUAL = Ports(zookeeper=2181, coordinator=9123, tablet=9124, rest=8081)
+# Sets of ports lie this far apart. They stay below those that systems give to clients, from which
+# a client might take the port of a server that is being started again.
+STEP = 100
+SETS = 50
+
+
+def choose_ports(
+    remembered: Ports | None, is_fixed: bool, free: Callable[[int], bool] = is_free
+) -> Ports:
+    """The ports that a stack had before, else the usual ones, else the first free set beside them.
+
+    `is_fixed`: only the usual ones; ConfigError names who holds one of them.
+    """
+    if is_fixed:
+        _refuse_taken(USUAL, free)
+        return USUAL
+    sets = [Ports(*(port + number * STEP for port in USUAL)) for number in range(SETS)]
+    for ports in ([remembered] if remembered else []) + sets:
+        if all(map(free, ports)):
+            return ports
+    raise ConfigError(
+        f"no free ports: tried {SETS} sets from {', '.join(map(str, USUAL))} on, {STEP} apart"
+    )
+
+
+def _refuse_taken(ports: Ports, free: Callable[[int], bool]) -> None:
+    taken = [
+        f"port {port} of {name} is taken by {holder(port)}"
+        for name, port in ports._asdict().items()
+        if not free(port)
+    ]
+    if taken:
+        remedy = "end it, or leave out --ports fixed to take free ports"
+        raise ConfigError("; ".join([*taken, remedy]))
+
+
+def taken_note(ports: Ports) -> str | None:
+    """What to say where other ports than the usual ones were taken."""
+    moved = [name for name in Ports._fields if getattr(ports, name) != getattr(USUAL, name)]
+    blocked = [port for port in USUAL if not is_free(port)]
+    if not moved or not blocked:
+        return None
+    who = "; ".join(f"{port} by {holder(port)}" for port in blocked)
+    return f"usual ports are taken ({who}): this stack uses {', '.join(map(str, ports))}"

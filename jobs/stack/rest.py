@@ -1,0 +1,130 @@
+"""What Flink's JobManager answers over its REST interface, each question with a time limit."""
+
+import http.client
+import json
+import urllib.request
+from typing import Any, NamedTuple
+
+PATIENCE_S = 2.0
+GONE = ("FINISHED", "CANCELED", "FAILED", "SUSPENDED")
+MILLISECONDS = 1000.0
+
+
+class FlinkAwayError(Exception):
+    """The JobManager did not answer, or not what was asked; the message is for people."""
+
+
+class Job(NamedTuple):
+    """A job that Flink knows. `is_working`: all its tasks run."""
+
+    job_id: str
+    name: str
+    state: str
+    is_working: bool
+
+
+class Health(NamedTuple):
+    """How a job fares. `checkpoint_ts`: epoch ms of its newest checkpoint, None without one."""
+
+    restarts: int | None
+    checkpoint_ts: int | None
+    checkpoint_bytes: int | None
+    checkpoints_failed: int
+    problem: str
+
+
+class Savepoint(NamedTuple):
+    """How far a savepoint is: its place once it is done, a problem where it failed."""
+
+    is_done: bool
+    location: str
+    problem: str
+
+
+class Flink(NamedTuple):
+    """A JobManager by its address."""
+
+    address: str
+    patience_s: float = PATIENCE_S
+
+    def jobs(self) -> list[Job]:
+        """Jobs that have not ended, by name."""
+        found = []
+        for job in self._ask("/jobs/overview")["jobs"]:
+            if job["state"] not in GONE:
+                is_working = (
+                    job["state"] == "RUNNING"
+                    and job["tasks"]["running"] + job["tasks"]["finished"]
+                    == (job["tasks"]["total"])
+                )
+                found.append(Job(job["jid"], job["name"], job["state"], is_working))
+        return sorted(found, key=lambda job: (job.name, job.job_id))
+
+    def slots(self) -> int:
+        """Slots of all TaskManagers that have reported."""
+        return int(self._ask("/overview")["slots-total"])
+
+    def health(self, job_id: str) -> Health:
+        """How a job fares."""
+        metrics = self._ask(f"/jobs/{job_id}/metrics?get=numRestarts")
+        restarts = [int(float(one["value"])) for one in metrics if one["id"] == "numRestarts"]
+        points = self._ask(f"/jobs/{job_id}/checkpoints")
+        latest = points["latest"]["completed"] or points["latest"]["restored"] or {}
+        taken = latest.get("latest_ack_timestamp", latest.get("restore_timestamp"))
+        errors = self._ask(f"/jobs/{job_id}/exceptions?maxExceptions=1")
+        entries = errors.get("exceptionHistory", {}).get("entries", [])
+        problem = entries[0].get("stacktrace", "") if entries else ""
+        return Health(
+            restarts=restarts[0] if restarts else None,
+            checkpoint_ts=taken,
+            checkpoint_bytes=latest.get("state_size"),
+            checkpoints_failed=points["counts"]["failed"],
+            problem=reason(problem),
+        )
+
+    def stop(self, job_id: str, folder: str) -> str:
+        """Begin to end a job with a savepoint in `folder`; the number to ask for it by."""
+        wanted = {"targetDirectory": folder, "drain": False}
+        return str(self._ask(f"/jobs/{job_id}/stop", wanted)["request-id"])
+
+    def savepoint(self, job_id: str, request: str) -> Savepoint:
+        """How far the savepoint is."""
+        answer = self._ask(f"/jobs/{job_id}/savepoints/{request}")
+        if answer["status"]["id"] != "COMPLETED":
+            return Savepoint(False, "", "")
+        failure = answer["operation"].get("failure-cause", {}).get("stack-trace", "")
+        return Savepoint(True, answer["operation"].get("location") or "", reason(failure))
+
+    def cancel(self, job_id: str) -> None:
+        """End a job; its checkpoints stay."""
+        self._ask(f"/jobs/{job_id}?mode=cancel", method="PATCH")
+
+    def _ask(self, path: str, sent: object = None, method: str | None = None) -> Any:
+        data = None if sent is None else json.dumps(sent).encode()
+        request = urllib.request.Request(
+            f"{self.address}{path}", data, {"Content-Type": "application/json"}, method=method
+        )
+        try:
+            with urllib.request.urlopen(request, timeout=self.patience_s) as answer:
+                return json.load(answer)
+        except urllib.error.HTTPError as error:
+            text = error.read().decode(errors="replace")
+            raise FlinkAwayError(f"Flink refused {path}: {reason(_message(text))}") from None
+        except (OSError, http.client.HTTPException, ValueError) as error:
+            raise FlinkAwayError(f"Flink at {self.address} does not answer: {error}") from None
+
+
+def _message(text: str) -> str:
+    """What the errors of an answer say; the answer itself where it is no such."""
+    try:
+        return "\n".join(json.loads(text)["errors"])
+    except (ValueError, KeyError, TypeError):
+        return text
+
+
+def reason(trace: str) -> str:
+    """The line of a Java stack trace that says most: its last cause."""
+    lines = [line.strip() for line in trace.splitlines() if line.strip()]
+    causes = [line for line in lines if line.startswith("Caused by: ")]
+    line = (causes or lines[:1] or [""])[-1]
+    return line.removeprefix("Caused by: ")[:300]

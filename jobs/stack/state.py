@@ -1,0 +1,207 @@
+"""What a stack is, as its folder's stack.json says it to everybody.
+
+Two write to it, the supervisor (processes) and commands (the rest). Each change is read, made and
+written under a lock, and the file is replaced at once: who reads it needs no lock.
+"""
+
+import fcntl
+import json
+import os
+import re
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from udfs.errors import ConfigError
+
+FILE = "stack.json"
+CONFIG = "config.json"
+VERSION = 1
+STARTING, RUNNING, WAITING, ENDED, FAILED = "starting", "running", "waiting", "ended", "failed"
+
+
+class Ports(NamedTuple):
+    """Loopback ports of a stack."""
+
+    zookeeper: int
+    coordinator: int
+    tablet: int
+    rest: int
+
+
+class Process(NamedTuple):
+    """A process of the stack as its supervisor sees it.
+
+    `starts` counts how often it was started since the supervisor was. `problem`: why the last
+    one ended, or why it is not started.
+    """
+
+    name: str
+    state: str
+    pid: int | None
+    starts: int
+    problem: str
+    log: str
+
+
+class JobRecord(NamedTuple):
+    """A job that was submitted: its id while it may run, and where it began.
+
+    `point` is the savepoint or checkpoint that it goes on from unless there is a newer checkpoint
+    of `job_id`; empty: from nothing.
+    """
+
+    name: str
+    job_id: str
+    point: str
+
+
+class Stack(NamedTuple):
+    """All that the folder of a stack says. `generation` names Flink's memory in ZooKeeper."""
+
+    folder: Path
+    run_id: str
+    database: str
+    ports: Ports
+    execution_mode: str
+    code_digest: str
+    config_digest: str
+    work_folder: str
+    generation: int
+    supervisor: Process
+    processes: tuple[Process, ...]
+    jobs: tuple[JobRecord, ...]
+
+    @property
+    def bootstrap(self) -> str:
+        """The address of the store."""
+        return f"127.0.0.1:{self.ports.coordinator}"
+
+    @property
+    def rest(self) -> str:
+        """The address of Flink."""
+        return f"http://localhost:{self.ports.rest}"
+
+    def job(self, name: str) -> JobRecord:
+        """The record of a job; an empty one where it was never submitted."""
+        return next((job for job in self.jobs if job.name == name), JobRecord(name, "", ""))
+
+    def with_job(self, record: JobRecord) -> "Stack":
+        """The same with this record of a job."""
+        others = [job for job in self.jobs if job.name != record.name]
+        return self._replace(jobs=tuple(sorted([*others, record])))
+
+
+def database_of(run_id: str, given: str | None) -> str:
+    """The database of a run: what was given, else the run's name as a database may have it."""
+    return given or re.sub(r"[^A-Za-z0-9_]", "_", run_id)
+
+
+def process(name: str, state: str = ENDED, pid: int | None = None) -> Process:
+    """A process that nothing is known of."""
+    return Process(name, state, pid, 0, "", "")
+
+
+def as_dict(stack: Stack) -> dict[str, Any]:
+    """What stack.json holds; addresses are written for others, and not read again."""
+    return {
+        "version": VERSION,
+        "run_id": stack.run_id,
+        "database": stack.database,
+        "bootstrap": stack.bootstrap,
+        "rest": stack.rest,
+        "ports": stack.ports._asdict(),
+        "execution_mode": stack.execution_mode,
+        "code_digest": stack.code_digest,
+        "config_digest": stack.config_digest,
+        "work_folder": stack.work_folder,
+        "generation": stack.generation,
+        "supervisor": stack.supervisor._asdict(),
+        "processes": [one._asdict() for one in stack.processes],
+        "jobs": [one._asdict() for one in stack.jobs],
+    }
+
+
+def from_dict(folder: Path, data: dict[str, Any]) -> Stack:
+    """The stack of what `as_dict` gave; KeyError and TypeError where it did not."""
+    return Stack(
+        folder=folder,
+        run_id=data["run_id"],
+        database=data["database"],
+        ports=Ports(**data["ports"]),
+        execution_mode=data["execution_mode"],
+        code_digest=data["code_digest"],
+        config_digest=data["config_digest"],
+        work_folder=data["work_folder"],
+        generation=data["generation"],
+        supervisor=Process(**data["supervisor"]),
+        processes=tuple(Process(**one) for one in data["processes"]),
+        jobs=tuple(JobRecord(**one) for one in data["jobs"]),
+    )
+
+
+def read(folder: Path) -> Stack | None:
+    """The stack of a folder, None where there is none; ConfigError where its file is no such."""
+    file = folder / FILE
+    try:
+        data = json.loads(file.read_text(encoding="utf-8"))
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+    except ValueError as error:
+        raise ConfigError(f"{file} is not JSON ({error}); {_remedy(folder)}") from None
+    version = data.get("version") if isinstance(data, dict) else None
+    if version != VERSION:
+        raise ConfigError(
+            f"{file} has version {version!r} and this program knows {VERSION}; {_remedy(folder)}"
+        )
+    try:
+        return from_dict(folder, data)
+    except (KeyError, TypeError) as error:
+        raise ConfigError(f"{file} is damaged ({error}); {_remedy(folder)}") from None
+
+
+def _remedy(folder: Path) -> str:
+    return f"take another --dir, or remove {folder} with all its data"
+
+
+def write(stack: Stack) -> None:
+    """Replace stack.json."""
+    write_file(stack.folder / FILE, json.dumps(as_dict(stack), indent=1) + "\n")
+
+
+def change(folder: Path, changed: Callable[[Stack], Stack]) -> Stack:
+    """Read, change and write the stack, alone with it."""
+    with _locked(folder / "stack.lock"):
+        stack = read(folder)
+        if stack is None:
+            raise ConfigError(f"{folder / FILE} is gone; start anew with `tradeflow up`")
+        after = changed(stack)
+        if after != stack:
+            write(after)
+        return after
+
+
+@contextmanager
+def _locked(file: Path) -> Iterator[None]:
+    with file.open("ab") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
+
+
+@contextmanager
+def held(file: Path, problem: str) -> Iterator[None]:
+    """Hold a lock for the block; ConfigError with `problem` where another process holds it."""
+    with file.open("ab") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise ConfigError(problem) from None
+        yield
+
+
+def write_file(file: Path, text: str) -> None:
+    """Replace a file at once: who reads it sees the old or the new one, whole."""
+    part = file.with_name(f"{file.name}.part{os.getpid()}")
+    part.write_text(text, encoding="utf-8")
+    part.replace(file)

@@ -1,0 +1,198 @@
+"""`python -m jobs.stack.supervisor FOLDER`: starts a stack's processes and keeps them alive.
+
+`tradeflow up` starts it, in a session of its own. The store comes first and ends last; what ends in
+it is brought back by `revive`, without which acknowledged rows would be lost. SIGTERM ends all.
+"""
+
+import json
+import os
+import signal
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from types import FrameType
+from typing import NoReturn
+
+from jobs import fluss_run, fluss_store
+from jobs.stack import flink
+from jobs.stack.processes import end_servers
+from jobs.stack.state import (
+    CONFIG,
+    ENDED,
+    FAILED,
+    RUNNING,
+    STARTING,
+    WAITING,
+    Process,
+    Stack,
+    change,
+    held,
+    read,
+)
+from jobs.stack.watch import POLL_S, Wait, after_failure, ending, kept_alive
+from schemas.config_models import LiveConfig
+from udfs.errors import ConfigError
+
+END_TIMEOUT_S = 20.0
+LOCK = "supervisor.lock"
+
+
+class Told:
+    """What is known of the processes: said in the log, and in stack.json for others.
+
+    Called by two threads.
+    """
+
+    def __init__(self, folder: Path, logs: dict[str, Path]) -> None:
+        self._folder = folder
+        self._lock = threading.Lock()
+        self._known = {
+            name: Process(name, ENDED, None, 0, "", str(log)) for name, log in logs.items()
+        }
+
+    def __call__(self, name: str, state: str, pid: int | None, problem: str) -> None:
+        """A process has changed its state."""
+        with self._lock:
+            before = self._known[name]
+            starts = before.starts + (state == RUNNING)
+            # Why it was started again stays to be read.
+            kept = problem or before.problem
+            self._known[name] = before._replace(state=state, pid=pid, starts=starts, problem=kept)
+            log(
+                f"{name} {state}{f', process {pid}' if pid else ''}{f': {problem}' * bool(problem)}"
+            )
+            processes = tuple(self._known.values())
+            change(self._folder, lambda stack: stack._replace(processes=processes))
+
+    def pid(self, name: str) -> int | None:
+        """The process that was told of last."""
+        return self._known[name].pid
+
+    def supervisor(self, state: str, problem: str = "") -> None:
+        """The supervisor itself has changed its state."""
+        pid = None if state in (ENDED, FAILED) else os.getpid()
+        log(f"supervisor {state}{f': {problem}' * bool(problem)}")
+        file = str(self._folder / "log" / "supervisor.log")
+        own = Process("supervisor", state, pid, 1, problem, file)
+        change(self._folder, lambda stack: stack._replace(supervisor=own))
+
+
+class Stopped(Exception):
+    """SIGTERM came."""
+
+
+def log(text: str) -> None:
+    """A line of the log."""
+    print(time.strftime("%Y-%m-%d %H:%M:%S"), text, flush=True)
+
+
+@contextmanager
+def stopping() -> Iterator[None]:
+    """SIGTERM, SIGINT or SIGHUP end the block by Stopped; more of them change nothing."""
+    numbers = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
+
+    def stop(number: int, frame: FrameType | None) -> NoReturn:
+        for one in numbers:
+            signal.signal(one, signal.SIG_IGN)
+        raise Stopped
+
+    for one in numbers:
+        signal.signal(one, stop)
+    yield
+
+
+def run(folder: Path) -> int:
+    """Run the stack of the folder until SIGTERM; the exit code."""
+    stack = read(folder)
+    if stack is None:
+        raise ConfigError(f"no stack in {folder}")
+    live = LiveConfig.model_validate(
+        json.loads((folder / CONFIG).read_text(encoding="utf-8"))["live"]
+    )
+    store, commands = parts(stack, live)
+    logs = {one.name: one.log for one in [*store.servers, *commands]}
+    told = Told(folder, logs)
+    code = 0
+    try:
+        with stopping():
+            told.supervisor(STARTING)
+            for left in end_servers(folder, END_TIMEOUT_S):
+                log(f"ended process {left.pid}, a {left.kind} that an earlier supervisor had left")
+            with fluss_run.running(store) as running:
+                tell_store(running, told)
+                with kept_alive(commands, flink.variables(folder), folder, told):
+                    told.supervisor(RUNNING)
+                    keep_store(running, told)
+    except Stopped:
+        log("asked to end")
+    except ConfigError as error:
+        told.supervisor(FAILED, str(error))
+        code = 2
+    end_servers(folder, END_TIMEOUT_S)  # what was being started when the signal came
+    for name in logs:
+        told(name, ENDED, None, "")
+    if code == 0:
+        told.supervisor(ENDED)
+    return code
+
+
+def parts(stack: Stack, live: LiveConfig) -> tuple[fluss_store.Store, list[flink.Command]]:
+    """The store and Flink's processes as configured for a stack."""
+    ports = fluss_store.Ports(stack.ports.zookeeper, stack.ports.coordinator, (stack.ports.tablet,))
+    return fluss_store.configure(stack.folder / "store", ports), flink.commands(stack, live)
+
+
+def keep_store(running: fluss_run.Running, told: Told) -> NoReturn:
+    """Bring back what ends of the store, until an exception ends it.
+
+    Where that fails all of it is started anew: half a store could make the new coordinator take the
+    tables from a tablet server that is not there yet.
+    """
+    wait, revived = Wait(), 0.0
+    while True:
+        gone = {
+            name: process.returncode
+            for name, process in running.processes.items()
+            if process.poll() is not None
+        }
+        if gone:
+            for name, code in gone.items():
+                told(name, WAITING, None, ending(code))
+            wait = after_failure(wait, time.monotonic() - revived)
+            if wait.seconds:
+                log(f"the store ended {wait.failures} times in a row: waiting {wait.seconds:.0f} s")
+                time.sleep(wait.seconds)
+            try:
+                fluss_run.revive(running)
+                tell_store(running, told)
+            except ConfigError as error:
+                fluss_run.stop(running.processes)
+                for name in running.processes:
+                    told(name, WAITING, None, str(error).splitlines()[0])
+            revived = time.monotonic()
+        time.sleep(POLL_S)
+
+
+def tell_store(running: fluss_run.Running, told: Told) -> None:
+    """Tell of the store's processes that are new."""
+    for name, process in running.processes.items():
+        if told.pid(name) != process.pid:
+            told(name, RUNNING, process.pid, "")
+
+
+def main() -> None:
+    """Run the stack of the folder that is named."""
+    folder = Path(sys.argv[1])
+    try:
+        with held(folder / LOCK, f"a supervisor runs the stack in {folder} already"):
+            sys.exit(run(folder))
+    except ConfigError as error:
+        log(f"error: {error}")
+        sys.exit(2)
+
+
+if __name__ == "__main__":
+    main()

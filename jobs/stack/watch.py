@@ -1,0 +1,150 @@
+"""Keeps processes alive: each is started again, later and later where it ends each time."""
+
+import subprocess
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import NamedTuple
+
+from jobs.cluster import end
+from jobs.stack.flink import Command
+from jobs.stack.rest import reason
+from jobs.stack.state import RUNNING, WAITING
+
+POLL_S = 0.2
+STEADY_S = 60.0  # what has lived that long has not failed at its start
+LONGEST_WAIT_S = 30.0
+STOP_TIMEOUT_S = 20.0
+ERRORS = ("Caused by: ", " ERROR ", "Exception", "Error: ")
+
+# Told of a process: name, state, its pid, and why it is not as it should be.
+Told = Callable[[str, str, int | None, str], None]
+
+
+class Wait(NamedTuple):
+    """How often something failed in a row, and how long to wait before the next try."""
+
+    failures: int = 0
+    seconds: float = 0.0
+
+
+NO_WAIT = Wait()
+
+
+def after_failure(wait: Wait, lived_s: float) -> Wait:
+    """The first failure is tried again at once, then after 1, 2, 4 ... 30 s."""
+    failures = 1 if lived_s >= STEADY_S else wait.failures + 1
+    seconds = 0.0 if failures == 1 else min(LONGEST_WAIT_S, 2.0 ** (failures - 2))
+    return Wait(failures, seconds)
+
+
+@dataclass(slots=True)
+class _Child:
+    """A process that is kept alive; `process` None: not started, or it has ended."""
+
+    command: Command
+    process: subprocess.Popen[bytes] | None = None
+    wait: Wait = NO_WAIT
+    since: float = 0.0
+    not_before: float = 0.0
+    said: tuple[int, ...] = ()  # bytes of its log and output before it was started
+
+
+@contextmanager
+def kept_alive(
+    commands: Sequence[Command], variables: Mapping[str, str], folder: Path, told: Told
+) -> Iterator[None]:
+    """Run these processes in `folder` for the block, by a thread of its own; all end with it."""
+    stop = threading.Event()
+    children = [_Child(command) for command in commands]
+
+    def watch() -> None:
+        while not stop.is_set():
+            for child in children:
+                _look_after(child, variables, folder, told)
+            stop.wait(POLL_S)
+
+    thread = threading.Thread(target=watch, name="flink")
+    thread.start()
+    try:
+        yield
+    finally:
+        stop.set()
+        thread.join()
+        running = [child.process for child in children if child.process is not None]
+        for process in running:
+            process.terminate()
+        for process in running:
+            end(process, STOP_TIMEOUT_S)
+
+
+def _look_after(child: _Child, variables: Mapping[str, str], folder: Path, told: Told) -> None:
+    now = time.monotonic()
+    name = child.command.name
+    if child.process is None:
+        if now >= child.not_before:
+            child.said = tuple(len(_bytes(file)) for file in _files(child.command))
+            child.process, child.since = _start(child.command, variables, folder), now
+            told(name, RUNNING, child.process.pid, "")
+        return
+    code = child.process.poll()
+    if code is None:
+        return
+    lived_s = now - child.since
+    child.process = None
+    child.wait = after_failure(child.wait, lived_s)
+    child.not_before = now + child.wait.seconds
+    told(name, WAITING, None, _why(child, code, lived_s))
+
+
+def _start(command: Command, variables: Mapping[str, str], folder: Path) -> subprocess.Popen[bytes]:
+    with command.log.with_suffix(".out").open("ab") as output:
+        return subprocess.Popen(
+            command.words,
+            env=variables,
+            cwd=folder,
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=output,
+            process_group=0,
+        )
+
+
+def _why(child: _Child, code: int, lived_s: float) -> str:
+    """Why a process ended, in one line."""
+    wait = child.wait
+    text = f"{ending(code)} after {lived_s:.0f} s"
+    if wait.seconds:
+        text += f", {wait.failures} times in a row; the next start in {wait.seconds:.0f} s"
+    if code > 0 and lived_s < STEADY_S:
+        text += f": {_last_words(child)}"
+    return text
+
+
+def _files(command: Command) -> tuple[Path, Path]:
+    return command.log, command.log.with_suffix(".out")
+
+
+def _bytes(file: Path) -> bytes:
+    return file.read_bytes() if file.is_file() else b""
+
+
+def _last_words(child: _Child) -> str:
+    """The last cause that the process named in what it wrote."""
+    found = map(_bytes, _files(child.command))
+    # A log that is shorter now was begun anew.
+    fresh = [
+        text[size:] if len(text) >= size else text
+        for text, size in zip(found, child.said, strict=True)
+    ]
+    lines = b"\n".join(fresh).decode(errors="replace").splitlines()
+    told = [line for line in lines if any(mark in line for mark in ERRORS)]
+    return reason("\n".join(told)) or f"see {child.command.log}"
+
+
+def ending(code: int) -> str:
+    """How a process ended by its return code."""
+    return f"ended by signal {-code}" if code < 0 else f"ended with code {code}"
