@@ -1,0 +1,311 @@
+"""A live stage inside Flink: three operators, one after the other, each a chain of its own.
+
+order (one key) holds rows until their tick is complete -> (key, message) for work, as JSON
+    [tick or null, null, [[input, values, late], ...]], or [tick, bundles, null] to be handed on
+work (a key each, any parallelism) calls the stage -> rows of tables by side outputs, and to tell
+    [tick, bundles or null, counts by instance]
+tell (one key) writes progress once all of a tick is worked
+
+State: all of it text, bytes and numbers, with a version inside. order and tell: a map "kept" of
+theirs (jobs/live/order.py). work: "state", one byte of VERSION and the stage's bytes, and the maps
+"facts" and "kept". Wall clock only serves patience.
+"""
+
+import ctypes
+import json
+import time
+from collections.abc import Callable, Iterator, MutableMapping
+from typing import Any
+
+from pyflink.common import Row, RowKind, Time, Types
+from pyflink.common.typeinfo import RowTypeInfo, TypeInformation
+from pyflink.datastream import KeyedProcessFunction, OutputTag, RuntimeContext
+from pyflink.datastream.state import (
+    MapState,
+    MapStateDescriptor,
+    StateTtlConfig,
+    ValueState,
+    ValueStateDescriptor,
+)
+
+from jobs.code import check_code, client_code
+from jobs.live import order, stage
+from jobs.live.sql import PROGRESS, reader
+from jobs.live.stage import Arrived, Bundle, Memory, Stage, Worked
+from schemas.ops import PROGRESS_GAPS
+from schemas.table import Kind, Table, Type, store_columns
+from udfs.errors import InvariantError
+
+VERSION = 1
+ORDER, WORK, TELL = "order", "work", "tell"  # names of the operators, and of their uids
+KEPT, FACTS, STATE = "kept", "facts", "state"  # names of states
+ONE_KEY = 0  # of order and tell
+TO_TELL = ""  # the key of messages that work hands on to tell
+TTL_FACTOR = 4  # a net far behind what the stage forgets by itself
+COMPACTED_ROWS = 1000
+
+Make = Callable[[], Stage]
+Out = tuple[OutputTag, Row] | Row
+ROW_TYPES: dict[Type, Callable[[], TypeInformation]] = {
+    Type.BIGINT: Types.LONG,
+    Type.INT: Types.INT,
+    Type.DOUBLE: Types.DOUBLE,
+    Type.BOOLEAN: Types.BOOLEAN,
+}
+
+
+def uid(operator: str, mode: str) -> str:
+    """The operator's id in savepoints; state of one execution mode can't be read in the other."""
+    return f"{operator}-{mode}"
+
+
+def row_type(table: Table) -> RowTypeInfo:
+    """Flink's type of the table's new rows. New each time: it can't be pickled once it was used."""
+    columns = store_columns(table)
+    kinds = [ROW_TYPES.get(column.type, Types.STRING)() for column in columns]
+    return Types.ROW_NAMED([column.name for column in columns], kinds)
+
+
+def output_tag(table: Table) -> OutputTag:
+    """The side output of the table's rows, likewise new each time."""
+    return OutputTag(table.name, row_type(table))
+
+
+def message_type(key: TypeInformation) -> RowTypeInfo:
+    """Flink's type of a key and a message to it, new each time."""
+    return Types.ROW([key, Types.STRING()])
+
+
+def now_ms() -> int:
+    """The wall clock."""
+    return time.time_ns() // 1_000_000
+
+
+class Stored(MutableMapping[str, str]):
+    """A state of Flink as a mapping. It is that of the key which is worked at the moment."""
+
+    def __init__(self, state: MapState) -> None:
+        self._state = state
+
+    def __getitem__(self, name: str) -> str:
+        text = self._state.get(name)
+        if text is None:
+            raise KeyError(name)
+        return str(text)
+
+    def __setitem__(self, name: str, text: str) -> None:
+        self._state.put(name, text)
+
+    def __delitem__(self, name: str) -> None:
+        self._state.remove(name)
+
+    def __contains__(self, name: object) -> bool:
+        return bool(self._state.contains(name))
+
+    def __iter__(self) -> Iterator[str]:
+        # A list: whoever goes through it may change it.
+        return iter(list(self._state.keys()))
+
+    def __len__(self) -> int:
+        return len(list(self._state.keys()))
+
+    def items(self) -> Any:
+        """All pairs, read at once."""
+        return list(self._state.items())
+
+
+def _stored(context: RuntimeContext, name: str, ttl_ms: int | None = None) -> Stored:
+    descriptor = MapStateDescriptor(name, Types.STRING(), Types.STRING())
+    if ttl_ms is not None:
+        # The clean-up that is on by default hangs in thread mode.
+        config = (
+            StateTtlConfig.new_builder(Time.milliseconds(ttl_ms * TTL_FACTOR))
+            .disable_cleanup_in_background()
+            .cleanup_in_rocksdb_compact_filter(COMPACTED_ROWS, 1)
+            .build()
+        )
+        descriptor.enable_time_to_live(config)
+    return Stored(context.get_map_state(descriptor))
+
+
+def _check_thread() -> None:
+    """Raise InvariantError where compiled code would wait for ever: see jobs/adapter.py."""
+    if not ctypes.pythonapi.PyGILState_Check():
+        raise InvariantError("this operator shares its thread with another one of Python")
+
+
+class OrderOperator(KeyedProcessFunction):  # type: ignore[misc]
+    """Runs jobs.live.order.Order: rows and progress in, messages for keys out."""
+
+    def __init__(self, make: Make) -> None:
+        self._make = make
+        self._code = client_code()
+        self._gaps = output_tag(PROGRESS_GAPS)
+        self._order: order.Order | None = None
+        self._timer: int | None = None
+
+    def open(self, runtime_context: RuntimeContext) -> None:
+        """Refuse to run with other code than the client's; build the stage."""
+        check_code(self._code)
+        self._kept = _stored(runtime_context, KEPT)
+        self._stage = self._make()
+        self._readers = [reader(given) for given in self._stage.inputs]
+
+    def process_element(self, value: Row, ctx: KeyedProcessFunction.Context) -> Iterator[Out]:
+        """A row of an input, or of progress."""
+        kind, tick, row_id, body = value
+        if kind == PROGRESS:
+            name, instance, rows = json.loads(body)
+            sent = self._keeper().progress(tick, (name, instance), rows, now_ms())
+        else:
+            sent = self._keeper().row(kind, tick, row_id, self._readers[kind](body), now_ms())
+        self._set_timer(ctx)
+        return self._messages(sent)
+
+    def on_timer(self, timestamp: int, ctx: KeyedProcessFunction.OnTimerContext) -> Iterator[Out]:
+        """Patience may have ended."""
+        self._timer = None
+        sent = self._keeper().expired(now_ms())
+        self._set_timer(ctx)
+        return self._messages(sent)
+
+    def _keeper(self) -> order.Order:
+        """Read once its key is known, which it is not in `open`."""
+        if self._order is None:
+            self._order = order.Order(self._stage, self._kept)
+        return self._order
+
+    def _set_timer(self, ctx: KeyedProcessFunction.Context) -> None:
+        until = self._keeper().wait_until()
+        if until is not None and until != self._timer:
+            ctx.timer_service().register_processing_time_timer(until)
+            self._timer = until
+
+    def _messages(self, sent: list[order.Sent]) -> Iterator[Out]:
+        for one in sent:
+            if isinstance(one, order.ToWork):
+                yield Row(one.key, json.dumps([one.tick, None, one.rows]))
+            elif isinstance(one, order.ToTell):
+                yield Row(TO_TELL, json.dumps([one.tick, one.bundles, {}]))
+            else:
+                gap = (self._stage.name, one.instance, one.ts, one.missing, one.waited_ms)
+                yield self._gaps, Row(*gap)
+
+
+class WorkOperator(KeyedProcessFunction):  # type: ignore[misc]
+    """Calls the stage for one key and one tick; its rows go straight to their tables."""
+
+    def __init__(self, make: Make) -> None:
+        self._make = make
+        self._code = client_code()
+        self._tags: list[OutputTag] = [output_tag(table) for table in make().outputs]
+        self._state: ValueState
+
+    def open(self, runtime_context: RuntimeContext) -> None:
+        """Refuse to run with other code than the client's; build the stage."""
+        check_code(self._code)
+        self._stage = self._make()
+        self._doubles = [
+            [at for at, one in enumerate(store_columns(table)) if one.type is Type.DOUBLE]
+            for table in self._stage.outputs
+        ]
+        state = ValueStateDescriptor(STATE, Types.PICKLED_BYTE_ARRAY())
+        self._state = runtime_context.get_state(state)
+        facts = _stored(runtime_context, FACTS, self._stage.memory_ttl_ms)
+        self._memory = Memory(facts, _stored(runtime_context, KEPT))
+
+    def process_element(self, value: str, ctx: KeyedProcessFunction.Context) -> Iterator[Out]:
+        """A bundle, or what order has to say to tell."""
+        key = ctx.get_current_key()
+        if key == TO_TELL:
+            yield Row(ONE_KEY, value)
+            return
+        tick, _, rows = json.loads(value)
+        arrived = tuple(Arrived(number, tuple(values), late) for number, values, late in rows)
+        worked = self._work(key, Bundle(tick, arrived, now_ms()), ctx)
+        yield from self._rows(worked)
+        if tick is not None:
+            yield Row(ONE_KEY, json.dumps([tick, None, _counts(worked)]))
+
+    def on_timer(self, timestamp: int, ctx: KeyedProcessFunction.OnTimerContext) -> Iterator[Out]:
+        """The key wanted to be called."""
+        worked = self._work(ctx.get_current_key(), Bundle(None, (), now_ms()), ctx)
+        return self._rows(worked)
+
+    def _work(self, key: str, bundle: Bundle, ctx: KeyedProcessFunction.Context) -> Worked:
+        _check_thread()
+        held = unstamped(self._state.value(), self._stage.name)
+        worked = self._stage.work(key, held, self._memory, bundle)
+        if worked.state != held:
+            self._state.update(stamped(worked.state))
+        if worked.wake_at_ms is not None:
+            ctx.timer_service().register_processing_time_timer(worked.wake_at_ms)
+        return worked
+
+    def _rows(self, worked: Worked) -> Iterator[Out]:
+        for row in worked.rows:
+            yield self._tags[row.table], self._row(row)
+
+    def _row(self, row: stage.Row) -> Row:
+        table = self._stage.outputs[row.table]
+        values = list(row.values)
+        for at in self._doubles[row.table]:
+            if values[at] is not None:
+                values[at] = float(values[at])  # type: ignore[arg-type]
+        if not row.delete:
+            return Row(*values)
+        if table.kind is not Kind.LATEST:
+            raise InvariantError(f"{table.name} is a history: its rows are never deleted")
+        return Row.of_kind(RowKind.DELETE, *values)
+
+
+def _counts(worked: Worked) -> dict[str, int]:
+    counts: dict[str, int] = {}
+    for row in worked.rows:
+        if row.instance is not None:
+            counts[row.instance] = counts.get(row.instance, 0) + 1
+    return counts
+
+
+def stamped(state: bytes | None) -> bytes | None:
+    """A stage's bytes as they are kept."""
+    return None if state is None else bytes([VERSION]) + state
+
+
+def unstamped(held: bytes | None, name: str) -> bytes | None:
+    """The stage's bytes of what was kept; InvariantError for those of another version."""
+    if held is None:
+        return None
+    if held[0] != VERSION:
+        raise InvariantError(
+            f"state of {name!r} in work, version {held[0]}, where version {VERSION} is read: "
+            "start from a savepoint that this code wrote"
+        )
+    return held[1:]
+
+
+class TellOperator(KeyedProcessFunction):  # type: ignore[misc]
+    """Runs jobs.live.order.Tell: counts of worked bundles in, progress rows out."""
+
+    def __init__(self, make: Make) -> None:
+        self._make = make
+        self._code = client_code()
+        self._tell: order.Tell | None = None
+
+    def open(self, runtime_context: RuntimeContext) -> None:
+        """Refuse to run with other code than the client's; build the stage."""
+        check_code(self._code)
+        self._kept = _stored(runtime_context, KEPT)
+        self._stage = self._make()
+
+    def process_element(self, value: str, ctx: KeyedProcessFunction.Context) -> Iterator[Row]:
+        """A tick that was released, or a bundle that was worked."""
+        if self._tell is None:
+            self._tell = order.Tell(self._stage, self._kept)
+        tick, bundles, counts = json.loads(value)
+        if bundles is None:
+            told = self._tell.worked(tick, counts)
+        else:
+            told = self._tell.expect(tick, bundles)
+        for one in told:
+            yield Row(self._stage.name, one.instance, one.tick, one.rows)

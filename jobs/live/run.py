@@ -1,0 +1,137 @@
+"""Submits live stages to a Flink cluster: one job each, all from one script of `flink run`.
+
+    flink run -py SCRIPT, where SCRIPT calls submit([...], bootstrap, database, parallelism, run_id)
+
+Workers import this code from the path of the cluster's Python, and refuse to run other code than
+the client's.
+"""
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from pyflink.common import Configuration, TypeInformation, Types
+from pyflink.datastream import DataStream, KeyedStream, StreamExecutionEnvironment
+from pyflink.java_gateway import get_gateway
+from pyflink.table import DataTypes, Schema, StatementSet, StreamTableEnvironment
+from pyflink.table import Table as FlinkTable
+
+from jobs.live import sql
+from jobs.live.operators import (
+    ONE_KEY,
+    ORDER,
+    TELL,
+    WORK,
+    Make,
+    OrderOperator,
+    TellOperator,
+    WorkOperator,
+    message_type,
+    output_tag,
+    row_type,
+    uid,
+)
+from schemas.ops import PROGRESS, PROGRESS_GAPS
+from schemas.table import Table, Type, literal, quoted, store_columns
+
+CATALOG = "store"
+EXECUTION_MODE = "python.execution-mode"
+RECOVERY_PATH = "execution.state-recovery.path"
+SQL_TYPES = {
+    Type.BIGINT: DataTypes.BIGINT,
+    Type.INT: DataTypes.INT,
+    Type.DOUBLE: DataTypes.DOUBLE,
+    Type.BOOLEAN: DataTypes.BOOLEAN,
+}
+
+
+class Job(NamedTuple):
+    """A stage to run. `make` builds it, in the client and in each worker, so it must be picklable.
+
+    `point` is the savepoint or checkpoint to go on from; empty: from nothing.
+    """
+
+    name: str
+    make: Make
+    point: str = ""
+
+
+def submit(
+    jobs: Sequence[Job], bootstrap: str, database: str, parallelism: int, run_id: str
+) -> list[str]:
+    """Submit the jobs, named `<run id>.<name>`; Flink's ids of them, in the same order."""
+    return [_submit(job, bootstrap, database, parallelism, f"{run_id}.{job.name}") for job in jobs]
+
+
+def _submit(job: Job, bootstrap: str, database: str, parallelism: int, name: str) -> str:
+    env = StreamExecutionEnvironment.get_execution_environment()
+    env.set_parallelism(1)
+    if job.point:
+        settings = Configuration()
+        settings.set_string(RECOVERY_PATH, job.point)
+        env.configure(settings)
+    tables = StreamTableEnvironment.create(env)
+    tables.execute_sql(
+        f"CREATE CATALOG {CATALOG} WITH "
+        f"('type' = 'fluss', 'bootstrap.servers' = {literal(bootstrap)})"
+    )
+    tables.execute_sql(f"USE CATALOG {CATALOG}")
+    tables.execute_sql(f"USE {quoted(database)}")
+    define(env, tables, job.make, parallelism)
+    return str(env.execute_async(name).get_job_id())
+
+
+def define(
+    env: StreamExecutionEnvironment, tables: StreamTableEnvironment, make: Make, parallelism: int
+) -> None:
+    """Add the stage's dataflow to the environment."""
+    stage = make()
+    execution = tables.get_config().get(EXECUTION_MODE, "process")
+    rows = tables.to_changelog_stream(tables.sql_query(sql.source_query(stage)))
+    ordered = rows.key_by(lambda row: ONE_KEY, Types.INT()).process(
+        OrderOperator(make), message_type(Types.STRING())
+    )
+    ordered.name(ORDER).uid(uid(ORDER, execution)).set_parallelism(1)
+    worked = _keyed(ordered, Types.STRING()).process(WorkOperator(make), message_type(Types.INT()))
+    worked.name(WORK).uid(uid(WORK, execution)).set_parallelism(parallelism)
+    told = _keyed(worked, Types.INT()).process(TellOperator(make), row_type(PROGRESS))
+    told.name(TELL).uid(uid(TELL, execution)).set_parallelism(1)
+    inserts = tables.create_statement_set()
+    for table in stage.outputs:
+        _write(tables, inserts, _side_output(worked, table), table)
+    _write(tables, inserts, told, PROGRESS)
+    _write(tables, inserts, _side_output(ordered, PROGRESS_GAPS), PROGRESS_GAPS)
+    inserts.attach_as_datastream()
+
+
+def _keyed(messages: DataStream, key: TypeInformation) -> KeyedStream:
+    """Messages by their key.
+
+    PyFlink's own function adds a Python operator that looks for the key; where the one before has
+    side outputs, too, both would run in one thread: see _check_thread of the operators.
+    """
+    selector = get_gateway().jvm.KeyByKeySelector()
+    keyed = messages._j_data_stream.keyBy(selector, Types.ROW([key]).get_java_type_info())
+    return KeyedStream(keyed, Types.STRING(), messages)
+
+
+def _side_output(stream: DataStream, table: Table) -> DataStream:
+    """The rows that an operator tagged. PyFlink's own function adds a Python operator to it."""
+    tag = output_tag(table).get_java_output_tag()
+    return DataStream(stream._j_data_stream.getSideOutput(tag))
+
+
+def _write(
+    tables: StreamTableEnvironment, inserts: StatementSet, rows: DataStream, table: Table
+) -> None:
+    """Add the rows to the inserts, as upserts: plain streams would need a state to become so."""
+    schema = Schema.new_builder()
+    for column in store_columns(table):
+        kind = SQL_TYPES.get(column.type, DataTypes.STRING)()
+        schema = schema.column(column.name, kind.not_null() if column.name in table.key else kind)
+    schema = schema.primary_key(*table.key)
+    mode = get_gateway().jvm.org.apache.flink.table.connector.ChangelogMode.all()
+    changes = tables._j_tenv.fromChangelogStream(
+        rows._j_data_stream, schema.build()._j_schema, mode
+    )
+    tables.create_temporary_view(sql.view_name(table), FlinkTable(changes, tables))
+    inserts.add_insert_sql(sql.insert(table))
