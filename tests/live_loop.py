@@ -6,8 +6,8 @@ stage back to its last snapshot, and the tables keep what it had written since.
 
 import copy
 import random
-from collections.abc import Callable, Iterable
-from typing import Any
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any, NamedTuple
 
 import pyarrow as pa
 
@@ -39,6 +39,10 @@ class Tables:
         elif table.kind is Kind.LATEST or key not in rows:
             rows[key] = row
             self.logs.setdefault(table.name, []).append(row)
+
+    def journal(self, table: Table, since_ms: int) -> list[Row]:
+        """A history from the start: more than is asked for does no harm."""
+        return self.logs.get(table.name, [])
 
 
 class Node:
@@ -118,7 +122,7 @@ class Node:
 
     def _work(self, one: ToWork, now_ms: int) -> None:
         memory = self.memory.setdefault(one.key, Memory({}, {}))
-        bundle = Bundle(one.tick, one.rows, now_ms)
+        bundle = Bundle(one.tick, one.rows, now_ms, one.since_ms)
         worked = self.stage.work(one.key, self.states.get(one.key), memory, bundle)
         self.states[one.key] = worked.state
         if worked.wake_at_ms is not None:
@@ -144,31 +148,49 @@ def keeps(given: Input, row: Row) -> bool:
     return "status" not in given.where or row["status"] in given.where
 
 
-def feed(tables: Tables, bars: pa.Table, base_ms: int) -> None:
-    """Write all bars and a progress row for every minute from the first to the last."""
-    rows = sorted(bars.to_pylist(), key=lambda row: (row["ts"], row["symbol"]))
-    counts: dict[int, int] = {}
-    for row in rows:
-        tables.write(
-            PRICE_1M_HISTORY, encode(PRICE_1M_HISTORY, row | {"feed": "main", "late": False})
-        )
-        counts[row["ts"] + base_ms] = counts.get(row["ts"] + base_ms, 0) + 1
-    for tick in range(min(counts), max(counts) + base_ms, base_ms):
-        tables.write(PROGRESS, ("feed", "main", tick, counts.get(tick, 0)))
+def feed(tables: Tables, bars: pa.Table, base_ms: int) -> Iterator[int]:
+    """Write the bars of each minute from the first to the last, and then its progress row."""
+    minutes: dict[int, list[Row]] = {}
+    for row in sorted(bars.to_pylist(), key=lambda row: (row["ts"], row["symbol"])):
+        minutes.setdefault(row["ts"] + base_ms, []).append(row)
+    for tick in range(min(minutes), max(minutes) + base_ms, base_ms):
+        for row in minutes.get(tick, []):
+            bar = row | {"feed": "main", "late": False}
+            tables.write(PRICE_1M_HISTORY, encode(PRICE_1M_HISTORY, bar))
+        tables.write(PROGRESS, ("feed", "main", tick, len(minutes.get(tick, []))))
+        yield tick
 
 
-def run(nodes: list[Node], seed: int, crash_every: int = 0, snapshot_every: int = 50) -> None:
-    """Deliver rows at random until nothing is left to read; crash some nodes now and then."""
+class Disturbed(NamedTuple):
+    """What happens to stages, and how often: each so many rows that were read, 0 for never.
+
+    `pace` is the time between two minutes of the feed in ms; 0: all are there at once.
+    """
+
+    crash_every: int = 0
+    freeze_every: int = 0
+    pace: int = 0
+
+
+def run(nodes: list[Node], feeding: Iterator[int], seed: int, disturbed: Disturbed) -> None:
+    """Deliver rows at random until nothing is left to read; a delivery takes a millisecond."""
     pick = random.Random(seed)
     held = [node.snapshot() for node in nodes]
-    idle, steps = 0, 0
-    while idle < 60 * len(nodes):
-        steps += 1
+    idle, now_ms, frozen, until, more = 0, 0, -1, 0, True
+    while more or idle < 400 * len(nodes):
+        now_ms += 1
+        while more and (not disturbed.pace or now_ms % disturbed.pace == 0):
+            more = next(feeding, None) is not None
+            if disturbed.pace:
+                break
         at = pick.randrange(len(nodes))
-        idle = 0 if nodes[at].step(pick, steps) else idle + 1
-        if steps % snapshot_every == 0:
-            at = pick.randrange(len(nodes))
+        if disturbed.freeze_every and now_ms % disturbed.freeze_every == 0:
+            frozen, until = at, now_ms + disturbed.freeze_every // 2
+        if at == frozen and now_ms < until:
+            continue
+        idle = 0 if nodes[at].step(pick, now_ms) else idle + 1
+        if now_ms % 50 == 0:
             held[at] = nodes[at].snapshot()
-        if crash_every and idle == 0 and steps % crash_every == 0:
+        if disturbed.crash_every and now_ms % disturbed.crash_every == 0:
             at = pick.randrange(len(nodes))
             nodes[at].crash(held[at])

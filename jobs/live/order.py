@@ -21,11 +21,15 @@ Name = tuple[str, str]  # stage and instance
 
 
 class ToWork(NamedTuple):
-    """Rows for a key; `tick` None: they came without one and go on at once."""
+    """Rows for a key; `tick` None: they came without one and go on at once.
+
+    `since_ms` is the wall clock of what was kept when this process began.
+    """
 
     key: str
     tick: int | None
     rows: tuple[Arrived, ...]
+    since_ms: int = 0
 
 
 class ToTell(NamedTuple):
@@ -81,8 +85,10 @@ class Order:
         self._absent: set[Name] = set()
         self._waiting_since: int | None = None
         self._arrivals = 0
+        self._kept_ms = 0
         for key, text in kept.items():
             self._load(key, text)
+        self._since_ms = self._kept_ms
 
     def row(self, number: int, tick: int, row_id: str, values: Values, now_ms: int) -> list[Sent]:
         """Take in a row of the input of that number."""
@@ -90,7 +96,9 @@ class Order:
         counted_by = given.instance(values)
         if counted_by is None:
             arrived = (Arrived(number, values),)
-            return [ToWork(key, None, arrived) for key in given.keys(values)]
+            self._now(now_ms)
+            since = self._since_ms
+            return [ToWork(key, None, arrived, since) for key in given.keys(values)]
         late = self._released is not None and tick <= self._released
         if late:
             tick = self._candidate()
@@ -104,15 +112,16 @@ class Order:
 
     def progress(self, tick: int, name: Name, rows: int, now_ms: int) -> list[Sent]:
         """Take in an upstream's progress row, `tick` being its ts and the upstream's lag."""
+        if name in self._absent:
+            self._absent.discard(name)
+            self._waiting_since = None
+            self._keep_book()
         if self._released is not None and tick <= self._released:
-            return []
+            return self._release(now_ms)
         self._tick(tick).due[name] = rows
         self._kept[f"{tick}|due|{'|'.join(name)}"] = json.dumps([*name, rows])
         if self._start is None:
             self._start = tick
-            self._keep_book()
-        if name in self._absent:
-            self._absent.discard(name)
             self._keep_book()
         return self._release(now_ms)
 
@@ -127,6 +136,7 @@ class Order:
         until = self.wait_until()
         if until is None or now_ms < until or self._waiting_since is None:
             return []
+        self._kept_ms = now_ms
         waited_ms = now_ms - self._waiting_since
         missing = self._missing(self._candidate())
         self._absent.update(missing)
@@ -136,6 +146,7 @@ class Order:
 
     def _release(self, now_ms: int) -> list[Sent]:
         """All ticks that are complete, and what is waited for after them."""
+        self._kept_ms = now_ms
         sent: list[Sent] = []
         while self._start is not None:
             tick = self._candidate()
@@ -149,6 +160,12 @@ class Order:
         if self._start is not None and self._told_now(self._candidate()):
             self._waiting_since = self._waiting_since or now_ms
         return sent
+
+    def _now(self, now_ms: int) -> None:
+        """Keep the wall clock with rows that no tick keeps it for, each second at most."""
+        if now_ms - self._kept_ms >= 1_000:
+            self._kept_ms = now_ms
+            self._keep_book()
 
     def _candidate(self) -> int:
         """The next tick to release."""
@@ -192,7 +209,9 @@ class Order:
         self._released = tick
         self._waiting_since = None
         self._keep_book()
-        sent: list[Sent] = [ToWork(key, tick, tuple(rows)) for key, rows in sorted(bundles.items())]
+        sent: list[Sent] = [
+            ToWork(key, tick, tuple(rows), self._since_ms) for key, rows in sorted(bundles.items())
+        ]
         return [*sent, ToTell(tick, len(bundles))]
 
     def _tick(self, tick: int) -> _Tick:
@@ -208,13 +227,13 @@ class Order:
 
     def _keep_book(self) -> None:
         book = [VERSION, self._stage.name, self._start, self._released, sorted(self._absent)]
-        self._kept[BOOK] = json.dumps(book)
+        self._kept[BOOK] = json.dumps([*book, self._kept_ms])
 
     def _load(self, key: str, text: str) -> None:
         """One entry of what was kept; InvariantError where another version kept it."""
         held = json.loads(text)
         if key == BOOK:
-            version, name, self._start, self._released, absent = held
+            version, name, self._start, self._released, absent, self._kept_ms = held
             check_version(self._stage.name, version, name)
             self._absent = {(stage, instance) for stage, instance in absent}
             return

@@ -3,6 +3,9 @@
 Reads accepted_trade_signal_history (of the ticks before) and price_1m_history; writes
 exec_report_history and order_status_history. Key: symbol. State: the orders that are out. An order
 fills whole at the close of the first bar that opens when it was accepted or later.
+
+After a restart an order may be there earlier than it was (a stage had gone on without the gate);
+what the log says that it was filled at stays.
 """
 
 import json
@@ -11,7 +14,19 @@ from functools import partial
 from typing import NamedTuple
 
 from jobs.live.prices import FEED, bars_input
-from jobs.live.stage import INSTANCE, Bundle, Input, Memory, Row, Stage, Upstream, Worked
+from jobs.live.stage import (
+    INSTANCE,
+    Bundle,
+    Input,
+    Journal,
+    Memory,
+    Row,
+    Stage,
+    Upstream,
+    Values,
+    Worked,
+    no_journal,
+)
 from schemas.codec import amount, encode
 from schemas.signals import ACCEPTED_TRADE_SIGNAL_HISTORY
 from schemas.trading import EXEC_REPORT_HISTORY, ORDER_STATUS_HISTORY
@@ -38,7 +53,31 @@ class OutOrder(NamedTuple):
     order: PaperOrder
 
 
-def stage(plan: RunPlan, patience_ms: int | None) -> Stage:
+class Broker:
+    """What all symbols share, and the fills that the log has already."""
+
+    def __init__(
+        self,
+        run_id: str,
+        accounts: Mapping[str, AccountPlan],
+        symbols: Mapping[str, SymbolPlan],
+        journal: Journal,
+    ) -> None:
+        self.run_id, self.accounts, self.symbols = run_id, accounts, symbols
+        self._journal = journal
+        self._filled: dict[str, int] | None = None
+
+    def filled_ts(self, order_id: str, since_ms: int) -> int | None:
+        """When the log says that an order was filled; None where it does not."""
+        if self._filled is None:
+            rows = self._journal(EXEC_REPORT_HISTORY, since_ms)
+            self._filled = {}
+            for row in rows:
+                self._filled.setdefault(str(row["order_id"]), int(row["ts"] or 0))
+        return self._filled.get(order_id)
+
+
+def stage(plan: RunPlan, patience_ms: int | None, journal: Journal = no_journal) -> Stage:
     """The stage of the plan's paper accounts."""
     accounts = {one.account_id: one for one in plan.accounts if one.broker == "paper"}
     symbols = {symbol.symbol: symbol for symbol in plan.symbols}
@@ -65,45 +104,51 @@ def stage(plan: RunPlan, patience_ms: int | None) -> Stage:
         base_ms=plan.base_ms,
         patience_ms=patience_ms,
         wake=lambda tick: [],
-        work=partial(work, plan.run_id, accounts, symbols),
+        work=partial(work, Broker(plan.run_id, accounts, symbols, journal)),
     )
 
 
 def work(
-    run_id: str,
-    accounts: Mapping[str, AccountPlan],
-    symbols: Mapping[str, SymbolPlan],
-    symbol: str,
-    state: bytes | None,
-    memory: Memory,
-    bundle: Bundle,
+    broker: Broker, symbol: str, state: bytes | None, memory: Memory, bundle: Bundle
 ) -> Worked:
     """New orders of a symbol, and the fills of all that are out where a bar closes."""
     out: list[Row] = []
     orders = load(state)
     for row in bundle.rows:
         if row.input == ORDERS:
-            account, strategy, name, order_id, action, qty, ts = row.values
-            side = SIDE_OF_TEXT[str(action)]
-            order = PaperOrder(str(strategy), str(name), str(order_id), side, amount(qty))
-            orders.append(OutOrder(str(account), int(ts or 0), order))
-            out.append(status_row(orders[-1], "NEW", int(ts or 0), None, run_id))
+            orders.append(order_of(row.values))
+            out.append(status_row(orders[-1], "NEW", orders[-1].ts, None, broker.run_id))
     left: list[OutOrder] = []
     bars = [row.values for row in bundle.rows if row.input == BARS and not row.late]
+    tick = bundle.tick or 0
     for given in orders:
-        bar = next((bar for bar in bars if int(bar[1] or 0) >= given.ts), None)
-        if bar is None or bundle.tick is None:
-            left.append(given)
+        filled_ts = broker.filled_ts(given.order.order_id, bundle.since_ms)
+        if filled_ts is not None and filled_ts < tick:
             continue
-        account_plan = accounts[given.account_id]
-        close = float(bar[5] or 0)
-        fill = paper_broker.fill(given.order, bundle.tick, close, account_plan, symbols[symbol])
-        if fill is None:
-            out.append(status_row(given, "REJECTED", bundle.tick, NO_PRICE, run_id))
+        bar = next((bar for bar in bars if int(bar[1] or 0) >= given.ts), None)
+        if bar is None or (filled_ts is not None and filled_ts > tick):
+            left.append(given)
         else:
-            out.append(report_row(fill, run_id))
-            out.append(status_row(given, "FILLED", bundle.tick, None, run_id))
+            out += end(broker, given, tick, float(bar[5] or 0))
     return Worked(save(left), out)
+
+
+def order_of(values: Values) -> OutOrder:
+    """An accepted row as an order."""
+    account, strategy, symbol, order_id, action, qty, ts = values
+    side = SIDE_OF_TEXT[str(action)]
+    order = PaperOrder(str(strategy), str(symbol), str(order_id), side, amount(qty))
+    return OutOrder(str(account), int(ts or 0), order)
+
+
+def end(broker: Broker, given: OutOrder, tick: int, close: float) -> list[Row]:
+    """The rows of an order's end at a bar's close: filled, or refused for want of a price."""
+    account, symbol = broker.accounts[given.account_id], broker.symbols[given.order.symbol]
+    fill = paper_broker.fill(given.order, tick, close, account, symbol)
+    if fill is None:
+        return [status_row(given, "REJECTED", tick, NO_PRICE, broker.run_id)]
+    filled = status_row(given, "FILLED", tick, None, broker.run_id)
+    return [report_row(fill, broker.run_id), filled]
 
 
 def report_row(fill: Fill, run_id: str) -> Row:

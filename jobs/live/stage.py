@@ -9,7 +9,7 @@ Values of rows are what JSON knows: text, numbers, booleans, None. Decimals are 
 text as well ({"a":"1.5"} for decimals; features as `name=value,name=value`).
 """
 
-from collections.abc import Callable, Iterable, MutableMapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, MutableMapping, Sequence
 from typing import NamedTuple
 
 from schemas.table import Table
@@ -17,8 +17,15 @@ from schemas.table import Table
 Value = str | int | float | bool | None
 Values = tuple[Value, ...]
 Clock = Callable[[], int]  # the wall clock, ms
+# Rows that a table got since a wall clock, in the order of its log, values as in rows.
+Journal = Callable[[Table, int], Sequence[Mapping[str, Value]]]
 
 INSTANCE = "main"  # of a stage that has one
+
+
+def no_journal(table: Table, since_ms: int) -> Sequence[Mapping[str, Value]]:
+    """Nothing was written before."""
+    return ()
 
 
 class Memory(NamedTuple):
@@ -66,12 +73,14 @@ class Bundle(NamedTuple):
     """What a key gets at once; `tick` is None for rows that arrival decides, and at a wake-up.
 
     Rows are in the order in which they came, those of one table in the order of its log. `now_ms`
-    is the wall clock, which serves patience alone.
+    is the wall clock, which serves patience alone. `since_ms` is the wall clock of what the stage
+    remembers: what it wrote later, before it was started again, it may write once more.
     """
 
     tick: int | None
     rows: tuple[Arrived, ...]
     now_ms: int = 0
+    since_ms: int = 0
 
 
 class Row(NamedTuple):

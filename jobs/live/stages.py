@@ -3,8 +3,7 @@
 from typing import NamedTuple
 
 from jobs.live import indicators, paper_broker, strategies, tradepicker, trading_engine
-from jobs.live.stage import Clock, Stage
-from jobs.live.tradepicker import Journal, no_journal
+from jobs.live.stage import Clock, Journal, Stage, no_journal
 from udfs.errors import ConfigError, nearest
 from udfs.plan import RunPlan
 
@@ -29,19 +28,20 @@ class LiveJob(NamedTuple):
 
 
 def build(job: LiveJob, clock: Clock, journal: Journal = no_journal) -> Stage:
-    """The stage of a job; `journal` reads the gate's own decisions after a start.
+    """The stage of a job. `journal` reads back what it wrote before it was started again.
 
     ConfigError for a name that is none.
     """
-    if job.name == "indicators":
-        return indicators.stage(job.plan, job.patience_ms, clock)
-    if job.name == "tradepicker":
-        return tradepicker.stage(job.plan, job.patience_ms, journal)
-    makers = {
-        "strategies": strategies.stage,
-        "paper-broker": paper_broker.stage,
-        "trading-engine": trading_engine.stage,
-    }
-    if job.name not in makers:
-        raise ConfigError(f"{job.name!r} is no live job{nearest(job.name, JOBS)}")
-    return makers[job.name](job.plan, job.patience_ms)
+    plan, patience_ms = job.plan, job.patience_ms
+    match job.name:
+        case "indicators":
+            return indicators.stage(plan, patience_ms, clock)
+        case "strategies":
+            return strategies.stage(plan, patience_ms)
+        case "tradepicker":
+            return tradepicker.stage(plan, patience_ms, journal)
+        case "paper-broker":
+            return paper_broker.stage(plan, patience_ms, journal)
+        case "trading-engine":
+            return trading_engine.stage(plan, patience_ms, journal)
+    raise ConfigError(f"{job.name!r} is no live job{nearest(job.name, JOBS)}")

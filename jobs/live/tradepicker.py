@@ -10,11 +10,24 @@ would not decide the same again. So decisions that the log has already are taken
 """
 
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping
 from functools import partial
 from typing import NamedTuple
 
-from jobs.live.stage import INSTANCE, Arrived, Bundle, Input, Memory, Row, Stage, Upstream, Worked
+from jobs.live.stage import (
+    INSTANCE,
+    Arrived,
+    Bundle,
+    Input,
+    Journal,
+    Memory,
+    Row,
+    Stage,
+    Upstream,
+    Value,
+    Worked,
+    no_journal,
+)
 from schemas.codec import Values, amount, encode
 from schemas.signals import (
     ACCEPTED_TRADE_SIGNAL_HISTORY,
@@ -68,28 +81,35 @@ class Logged(NamedTuple):
     changes: int
 
 
-# An account's decisions with a seq above this one.
-Journal = Callable[[str, int], Sequence[Logged]]
-
-
-def no_journal(account_id: str, seq: int) -> Sequence[Logged]:
-    """Nothing was decided before."""
-    return ()
-
-
 class Accounts:
     """What the gate must know of each account, and what the log says that it decided."""
 
     def __init__(self, run_id: str, params: Mapping[str, GateParams], journal: Journal) -> None:
         self.run_id, self.params, self._journal = run_id, params, journal
+        self._rows: list[tuple[str, Logged]] | None = None
         self._logged: dict[str, dict[str, Logged]] = {}
 
-    def logged(self, account_id: str, seq: int) -> dict[str, Logged]:
-        """Decisions still to be taken from the log, by signal; read once, after a start."""
+    def logged(self, account_id: str, seq: int, since_ms: int) -> dict[str, Logged]:
+        """Decisions above `seq` that are still to be taken from the log, by signal."""
+        if self._rows is None:
+            self._rows = [
+                (str(row["account_id"]), logged_of(row))
+                for table in (ACCEPTED_TRADE_SIGNAL_HISTORY, REJECTED_TRADE_SIGNAL_HISTORY)
+                for row in self._journal(table, since_ms)
+            ]
         if account_id not in self._logged:
-            found = self._journal(account_id, seq)
-            self._logged[account_id] = {one.signal_id: one for one in found if one.seq > seq}
+            self._logged[account_id] = {
+                one.signal_id: one
+                for name, one in self._rows
+                if name == account_id and one.seq > seq
+            }
         return self._logged[account_id]
+
+
+def logged_of(row: Mapping[str, Value]) -> Logged:
+    """A row of one of the two tables; only that of the rejected ones has a code."""
+    qty = None if "code" in row else amount(row["qty"])
+    return Logged(str(row["signal_id"]), qty, int(row["seq"] or 0), int(row["changes"] or 0))
 
 
 def stage(plan: RunPlan, patience_ms: int | None, journal: Journal = no_journal) -> Stage:
@@ -168,7 +188,7 @@ def work(
 ) -> Worked:
     """What one account makes of a tick, or of a change that came by itself."""
     held = load(state)
-    logged = accounts.logged(account_id, held.seq)
+    logged = accounts.logged(account_id, held.seq, bundle.since_ms)
     params = accounts.params[account_id]
     seq = max([held.seq, *(one.seq for one in logged.values())])
     held = held._replace(parked=(*held.parked, *changes(bundle.rows)))

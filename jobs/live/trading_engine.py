@@ -6,8 +6,12 @@ of the paper broker, whose fills come in the order of events; else the account, 
 jobs/live/external_account.py. State: the key's book (udfs/state.py) and, in the memory beside it,
 the fills that it knows: (order_id, fill_id) → ts, kept for twice `dedupe.ttlDays` of event time
 behind the newest fill.
+
+What the log says of a book's fills, from before a restart, is repeated in the same order: seq is
+never given to another fill.
 """
 
+import json
 from functools import partial
 from typing import NamedTuple
 
@@ -23,33 +27,72 @@ from jobs.live.books import (
     stale_row,
 )
 from jobs.live.external_account import ExternalAccount
-from jobs.live.stage import INSTANCE, Arrived, Bundle, Input, Memory, Row, Stage, Upstream, Worked
+from jobs.live.stage import (
+    INSTANCE,
+    Arrived,
+    Bundle,
+    Input,
+    Journal,
+    Memory,
+    Row,
+    Stage,
+    Upstream,
+    Worked,
+    no_journal,
+)
 from schemas.codec import Values
 from schemas.signals import ACCEPTED_TRADE_SIGNAL_HISTORY
-from schemas.trading import EXEC_REPORT_HISTORY
+from schemas.trading import EXEC_REPORT_HISTORY, POSITION_CHANGE_HISTORY
 from udfs import engine
-from udfs.engine import Verdict
+from udfs.engine import EngineState, Verdict
+from udfs.errors import InvariantError
 from udfs.ids import SEPARATOR
 from udfs.plan import RunPlan
 from udfs.reports import REPORT_COLUMNS, BadReport, read_report
-from udfs.rows import Fill, fill_order
+from udfs.rows import Fill, Match, fill_order
 from udfs.state import dump, load_engine
 
 NAME = "engine"
+STATE_VERSION = 1
 BROKER = ("broker", INSTANCE)
 REPORTS, ORDERS = range(2)
 # Patience for ever would never book a fill that nobody promises to be the last.
 EXTERNAL_PATIENCE_MS = 5_000
 
 
+class Held(NamedTuple):
+    """A paper book, and fills that wait for those which the log has before them."""
+
+    book: EngineState
+    parked: tuple[Fill, ...]
+
+
+class Changes:
+    """Changes of position that the log has already, by book and seq."""
+
+    def __init__(self, journal: Journal) -> None:
+        self._journal = journal
+        self._known: dict[tuple[str, str, str], dict[int, tuple[str, str]]] | None = None
+
+    def of(self, key: Key, since_ms: int) -> dict[int, tuple[str, str]]:
+        """(order_id, fill_id) by seq."""
+        if self._known is None:
+            self._known = {}
+            for row in self._journal(POSITION_CHANGE_HISTORY, since_ms):
+                name = (str(row["account_id"]), str(row["strategy_id"]), str(row["symbol"]))
+                pair_of = (str(row["order_id"]), str(row["fill_id"]))
+                self._known.setdefault(name, {})[int(row["seq"] or 0)] = pair_of
+        return self._known.get(key[:3], {})
+
+
 class Accounts(NamedTuple):
-    """Whose fills come how; the objects of outside accounts that this process has read so far."""
+    """The objects of outside accounts that this process has read so far; what the log has."""
 
-    paper: frozenset[str]
     external: dict[str, ExternalAccount]
+    changes: Changes
 
 
-def stage(plan: RunPlan, patience_ms: int | None) -> Stage:
+def stage(plan: RunPlan, patience_ms: int | None, journal: Journal = no_journal) -> Stage:
     """The stage of the plan's accounts."""
     settings = Settings(
         plan.run_id,
@@ -85,7 +128,7 @@ def stage(plan: RunPlan, patience_ms: int | None) -> Stage:
         base_ms=plan.base_ms,
         patience_ms=patience_ms,
         wake=lambda tick: [],
-        work=partial(work, settings, Accounts(paper, {})),
+        work=partial(work, settings, Accounts({}, Changes(journal))),
     )
 
 
@@ -112,7 +155,7 @@ def work(
         return work_external(settings, accounts, account, state, memory, bundle)
     strategy, symbol = rest
     key = Key(account, strategy, symbol, settings.quote(symbol), True)
-    return work_paper(settings, key, state, memory, bundle)
+    return work_paper(settings, accounts.changes, key, state, memory, bundle)
 
 
 def work_external(
@@ -139,16 +182,27 @@ def work_external(
 
 
 def work_paper(
-    settings: Settings, key: Key, state: bytes | None, memory: Memory, bundle: Bundle
+    settings: Settings,
+    changes: Changes,
+    key: Key,
+    state: bytes | None,
+    memory: Memory,
+    bundle: Bundle,
 ) -> Worked:
     """Fills of one book at one tick, in the order of events."""
-    before = book = load_engine(state) if state else engine.EMPTY
+    held = load(state)
+    known = changes.of(key, bundle.since_ms)
     fills, out = read(settings, key, bundle.rows)
-    matches = []
-    for fill in sorted(fills, key=fill_order):
-        known = memory.facts.get(pair(fill))
-        seen = None if known is None else int(known)
-        found = engine.verdict(book, fill, seen, settings.ttl_ms)
+    waiting = [*held.parked, *fills]
+    waiting.sort(key=fill_order)
+    book = held.book
+    matches: list[Match] = []
+    while waiting:
+        at = next_fill(waiting, known.get(book.seq + 1))
+        if at is None:
+            break
+        fill = waiting.pop(at)
+        found = engine.verdict(book, fill, seen_ts(memory, fill), settings.ttl_ms)
         if found is Verdict.STALE:
             out.append(stale_row(settings, fill))
         if found is not Verdict.APPLY:
@@ -159,10 +213,40 @@ def work_paper(
         late = fill.ts != bundle.tick
         out.append(change_row(settings, booked.change, None if late else INSTANCE, late))
         matches += booked.matches
-    if book is before:
-        return Worked(state, out)
-    out += book_rows(settings, key, before, book, matches)
-    return Worked(dump(book), out)
+    if book is not held.book:
+        out += book_rows(settings, key, held.book, book, matches)
+    return Worked(save(Held(book, tuple(waiting))), out)
+
+
+def next_fill(waiting: list[Fill], logged: tuple[str, str] | None) -> int | None:
+    """The number of the fill to take next: the first, or the one that the log has next."""
+    if logged is None:
+        return 0
+    pairs = [(fill.order_id, fill.fill_id) for fill in waiting]
+    return pairs.index(logged) if logged in pairs else None
+
+
+def seen_ts(memory: Memory, fill: Fill) -> int | None:
+    """When a fill was seen first, None where it was not."""
+    known = memory.facts.get(pair(fill))
+    return None if known is None else int(known)
+
+
+def save(held: Held) -> bytes:
+    """The state as bytes: a line of JSON, then the book's own."""
+    head = {"kind": NAME, "version": STATE_VERSION, "parked": held.parked}
+    return json.dumps(head).encode() + b"\n" + dump(held.book)
+
+
+def load(data: bytes | None) -> Held:
+    """What `save` wrote; InvariantError where it was something else."""
+    if data is None:
+        return Held(engine.EMPTY, ())
+    line, _, book = data.partition(b"\n")
+    head = json.loads(line)
+    if (head.get("kind"), head.get("version")) != (NAME, STATE_VERSION):
+        raise InvariantError(f"no state of the {NAME}, version {STATE_VERSION}: {line[:80]!r}")
+    return Held(load_engine(book), tuple(Fill(*row) for row in head["parked"]))
 
 
 def read(settings: Settings, key: Key, rows: tuple[Arrived, ...]) -> tuple[list[Fill], list[Row]]:
