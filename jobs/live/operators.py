@@ -222,7 +222,7 @@ class WorkOperator(KeyedProcessFunction):  # type: ignore[misc]
             return
         tick, _, rows = json.loads(value)
         arrived = tuple(Arrived(number, tuple(values), late) for number, values, late in rows)
-        worked = self._work(key, Bundle(tick, arrived, now_ms()), ctx)
+        worked = self._work(key, Bundle(tick, arrived, now_ms(), number), ctx)
         yield from self._rows(worked)
         if tick is not None:
             yield Row(ONE_KEY, json.dumps([tick, None, _counts(worked)]))

@@ -6,39 +6,52 @@ takes all jobs. What became of each is written into its `answer` file at once.
 
 import json
 import sys
+from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
-from jobs.stack.submission import point_settings, write_answer
+from jobs.live import run
+from jobs.live.journal import FlussJournal
+from jobs.live.operators import now_ms
+from jobs.live.stages import JOBS, LiveJob, build
+from jobs.stack.state import write_file
+from schemas.config import Config, parse_config
+from schemas.resolve import plan_run
 from udfs.errors import ConfigError
+
+RUN_TAG = "LIVE"
+MS = 1000
 
 
 def main() -> None:
-    """Submit the jobs of the request."""
+    """Submit the jobs of the request, each by itself: one that is refused stops no other."""
     request = json.loads(Path(sys.argv[sys.argv.index("--request") + 1]).read_text("utf-8"))
+    file = request["config"]
+    config = parse_config(json.loads(Path(file).read_text("utf-8")), file)
+    journal = FlussJournal(request["bootstrap"], request["database"])
     answers: dict[str, dict[str, str]] = {}
     for job in request["jobs"]:
         try:
-            answers[job["name"]] = {"id": _submit(request, job)}
+            make = partial(build, live_job(config, job), now_ms, journal)
+            (job_id,) = run.submit(
+                [run.Job(job["name"], make, job["point"])],
+                request["bootstrap"],
+                request["database"],
+                config.live.parallelism,
+                config.run.id,
+            )
+            answers[job["name"]] = {"id": job_id}
         except ConfigError as error:
             answers[job["name"]] = {"problem": str(error)}
-        write_answer(Path(request["answer"]), answers)
+        write_file(Path(request["answer"]), json.dumps(answers))
 
 
-def _submit(request: dict[str, Any], job: dict[str, Any]) -> str:
-    from jobs.live.run import submit
-    from schemas.config import parse_config
-
-    config = parse_config(json.loads(Path(request["config"]).read_text("utf-8")), request["config"])
-    return submit(
-        config,
-        job["job"],
-        name=job["name"],
-        strategies=tuple(job["strategies"]),
-        bootstrap=request["bootstrap"],
-        database=request["database"],
-        settings=point_settings(job["point"]),
-    )
+def live_job(config: Config, job: Mapping[str, Any]) -> LiveJob:
+    """The job as plain data, with its own strategies and the patience of its stage."""
+    patience_s = getattr(config.wm, JOBS[job["job"]]).lateness_sec
+    plan = plan_run(config, trace=True, run_tag=RUN_TAG, only_strategies=job["strategies"])
+    return LiveJob(job["job"], plan, None if patience_s is None else round(patience_s * MS))
 
 
 if __name__ == "__main__":
