@@ -184,7 +184,7 @@ class OrderOperator(KeyedProcessFunction):  # type: ignore[misc]
     def _messages(self, sent: list[order.Sent]) -> Iterator[Out]:
         for one in sent:
             if isinstance(one, order.ToWork):
-                yield Row(one.key, json.dumps([one.tick, None, one.rows]))
+                yield Row(one.key, json.dumps([one.tick, one.since_ms, one.rows]))
             elif isinstance(one, order.ToTell):
                 yield Row(TO_TELL, json.dumps([one.tick, one.bundles, {}]))
             else:
@@ -220,9 +220,9 @@ class WorkOperator(KeyedProcessFunction):  # type: ignore[misc]
         if key == TO_TELL:
             yield Row(ONE_KEY, value)
             return
-        tick, _, rows = json.loads(value)
+        tick, since_ms, rows = json.loads(value)
         arrived = tuple(Arrived(number, tuple(values), late) for number, values, late in rows)
-        worked = self._work(key, Bundle(tick, arrived, now_ms(), number), ctx)
+        worked = self._work(key, Bundle(tick, arrived, now_ms(), since_ms), ctx)
         yield from self._rows(worked)
         if tick is not None:
             yield Row(ONE_KEY, json.dumps([tick, None, _counts(worked)]))

@@ -129,6 +129,7 @@ def stage(plan: RunPlan, patience_ms: int | None, journal: Journal = no_journal)
         patience_ms=patience_ms,
         wake=lambda tick: [],
         work=partial(work, settings, Accounts({}, Changes(journal))),
+        memory_ttl_ms=plan.dedupe_ttl_ms,
     )
 
 
