@@ -20,11 +20,16 @@ from cli.fetch import fetch
 from cli.help import NO_VALUE, examples
 from cli.lookahead import EXAMPLES as LOOKAHEAD_EXAMPLES
 from cli.lookahead import lookahead
+from cli.replay import EXAMPLES as REPLAY_EXAMPLES
+from cli.replay import replay
 from cli.strategies import EXAMPLES as STRATEGIES_EXAMPLES
 from cli.strategies import strategies
+from cli.table import EXAMPLES as TABLE_EXAMPLES
+from cli.table import table
 from cli.tables import tables
 
 RUN = "Run"
+LIVE = "Live"
 LOOK_UP = "Look up"
 SET_UP = "Set up"
 
@@ -74,6 +79,8 @@ def _options(
 app.command(rich_help_panel=RUN, epilog=BACKTEST_EXAMPLES)(backtest)
 app.command(rich_help_panel=RUN, epilog=ENGINE_EXAMPLES)(engine)
 app.command(rich_help_panel=RUN, epilog=LOOKAHEAD_EXAMPLES)(lookahead)
+app.command(rich_help_panel=LIVE, epilog=REPLAY_EXAMPLES)(replay)
+app.command(rich_help_panel=LIVE, epilog=TABLE_EXAMPLES)(table)
 app.command(rich_help_panel=LOOK_UP, epilog=STRATEGIES_EXAMPLES)(strategies)
 app.command(rich_help_panel=LOOK_UP)(tables)
 app.command(rich_help_panel=SET_UP)(doctor)

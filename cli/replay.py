@@ -1,0 +1,180 @@
+"""`tradeflow replay`: files of bars as the feed of a live store."""
+
+import re
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+import typer
+
+from cli import live_options, options
+from cli.errors import INTERRUPTED, told
+from cli.help import NO_VALUE, examples
+from cli.overrides import load
+from udfs.errors import ConfigError
+
+if TYPE_CHECKING:  # they load slowly, and help needs none of them
+    import threading
+
+    from feeds.live.replay import Progress, Replayed
+
+EXAMPLES = examples(
+    ("tradeflow replay --speed max --wait", "all bars of the configuration, until all is done"),
+    ("... --speed 60x", "an hour of bars in a minute"),
+    ("... --prices 'bars/*.csv' --start 2019-06-01", "other bars, from June on"),
+)
+HOW = "How"
+SAY_EVERY_S = 5.0
+LATE_SHARE = 0.001
+
+
+def replay(
+    config: options.ConfigFile = live_options.LIVE_CONFIG,
+    prices: options.Prices = None,
+    start: options.Start = None,
+    end: options.End = None,
+    settings: options.Settings = None,
+    speed: str = typer.Option(
+        "60x",
+        metavar="FACTORx",
+        help="60x: a minute of bars each second. max: without a pause.",
+        rich_help_panel=HOW,
+    ),
+    wait: bool = typer.Option(
+        False,
+        "--wait",
+        metavar=NO_VALUE,
+        help="Return once every stage has done the last minute.",
+        rich_help_panel=HOW,
+    ),
+    patience: float = typer.Option(
+        120.0,
+        metavar="SECONDS",
+        min=1.0,
+        help="With --wait: give up when no stage has moved for so long.",
+        rich_help_panel=HOW,
+    ),
+    max_gap: str = typer.Option(
+        "30d",
+        metavar="SPAN",
+        help="Refuse a longer time without any bar.",
+        rich_help_panel=HOW,
+    ),
+    folder: live_options.Stack = None,
+    store: live_options.StoreAddress = None,
+    database: live_options.Database = None,
+) -> None:
+    """Write files of bars into a live store, minute by minute, as a feed would.
+
+    The same command goes on where it stood, after Ctrl-C and kill -9, too. Minutes without bars
+    are told as such. The checks and counts are those of a backtest.
+    """
+    began = time.monotonic()
+    with told("interrupted"):
+        given = {"--prices": prices, "--start": start, "--end": end}
+        checked = load(config, settings or [], given)
+        from feeds.live.client import Client, Stopped
+        from feeds.live.place import place
+        from feeds.live.replay import Pace, replay
+        from udfs.timeframes import span_ms
+
+        try:
+            gap_ms = span_ms(max_gap)
+        except ValueError as error:
+            raise ConfigError(f"--max-gap: {error}") from None
+        pace = Pace(factor(speed), gap_ms, wait, patience)
+        where = place(checked, folder, store, database)
+        with stopping() as stop:
+            try:
+                with Client(*where, retry_s=None, note=note, stop=stop) as client:
+                    done = replay(client, checked, pace, stop, _Lines())
+            except Stopped:
+                print("interrupted; the same command goes on there", file=sys.stderr)
+                raise typer.Exit(INTERRUPTED) from None
+    _show(done, time.monotonic() - began)
+    if done.stopped:
+        print("interrupted; the same command goes on there", file=sys.stderr)
+        raise typer.Exit(INTERRUPTED)
+
+
+def factor(text: str) -> float | None:
+    """The factor of a speed; None for max."""
+    if text == "max":
+        return None
+    match = re.fullmatch(r"([0-9]+(?:\.[0-9]+)?)x?", text)
+    if not match or float(match[1]) <= 0:
+        raise ConfigError(f"--speed: {text!r} is no speed; write one such as 60x, 1.5x or max")
+    return float(match[1])
+
+
+def note(text: str) -> None:
+    """Something to know, on standard error."""
+    print(f"note: {text}", file=sys.stderr, flush=True)
+
+
+@contextmanager
+def stopping() -> "Iterator[threading.Event]":
+    """An event that Ctrl-C and SIGTERM set; the second of them ends at once."""
+    import signal
+    import threading
+
+    stop = threading.Event()
+
+    def ask(number: int, frame: object) -> None:
+        if stop.is_set():
+            raise KeyboardInterrupt
+        stop.set()
+
+    before = {number: signal.signal(number, ask) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield stop
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+class _Lines:
+    """A line now and then on standard error: how far it is."""
+
+    def __init__(self) -> None:
+        self._began = self._last = time.monotonic()
+
+    def __call__(self, progress: "Progress") -> None:
+        now = time.monotonic()
+        if now - self._last < SAY_EVERY_S:
+            return
+        from feeds.live.feed import moment
+
+        self._last = now
+        tick = "" if progress.tick is None else f", at {moment(progress.tick)}"
+        share = 100 * progress.rows // max(progress.total, 1)
+        text = f"{progress.rows:,} of {progress.total:,} bars read ({share} %){tick}"
+        print(f"{text}, after {now - self._began:.0f} s", file=sys.stderr, flush=True)
+
+
+def _show(done: "Replayed", seconds: float) -> None:
+    """The summary."""
+    from feeds.live.feed import moment
+
+    rate = f", {done.bars / seconds:,.0f} bars a second" if done.bars >= 10_000 else ""
+    print(f"{done.bars:,} bars in {done.ticks:,} ticks, {seconds:.1f} s{rate}")
+    if done.last is not None:
+        print(f"the feed stands at {moment(done.last)} UTC")
+    counts = done.counts
+    lines = {
+        "in the store before": done.before,
+        "out of range": counts.out_of_range,
+        "of unknown symbols": counts.unknown_symbol,
+        "late, written as such": counts.late,
+        "repeated": counts.duplicates,
+        **{f"rejected as {code}": count for code, count in done.rejects.items()},
+    }
+    for what, count in lines.items():
+        if count:
+            print(f"  {what}: {count:,}")
+    if counts.first_late is not None and counts.late > LATE_SHARE * counts.rows:
+        _, row, symbol, ts = counts.first_late
+        first = f"{symbol} at {moment(ts)}, row {row + 1} of its file"
+        print(f"warning: LATE BARS: {counts.late:,}; the first: {first}", file=sys.stderr)

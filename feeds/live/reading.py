@@ -1,0 +1,182 @@
+"""Tables of a store as a whole, the end of their logs, and rows as they come."""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any, NamedTuple
+
+import fluss
+import pyarrow as pa
+
+from feeds.live.client import BUCKET, CALL_LIMIT_S, Client, Session
+from schemas.table import Kind, Table, fluss_table
+from udfs.errors import ConfigError, Refusal, nearest
+
+POLL_MS = 500
+# Offsets at the end of a log may hold no record. So the end is where polls stay empty although the
+# store answers in between.
+EMPTY_POLLS = 3
+READ_LIMIT_S = 600.0
+TAIL_ROWS = 5_000
+TAIL_GROWTH = 8
+# The tablet server holds the answer in memory; 1.5 million rows ended it.
+SCAN_ROWS = 500_000
+ENDS = (fluss.ChangeType.UpdateBefore, fluss.ChangeType.Delete)
+Record = Mapping[str, Any]  # a row by column name, maps as lists of pairs
+
+
+class Change(NamedTuple):
+    """A row that came; `deleted` from a latest table."""
+
+    row: Record
+    deleted: bool
+
+
+def check(client: Client, table: Table) -> None:
+    """ConfigError where the store has no such database, or no such table in it."""
+
+    async def look(session: Session) -> tuple[list[str], bool]:
+        names = await session.admin.list_databases()
+        there = session.database in names and await session.admin.table_exists(session.path(table))
+        return names, there
+
+    names, there = client.call(look)
+    if client.database not in names:
+        known = ", ".join(sorted(names))
+        raise ConfigError(
+            f"the store at {client.bootstrap} has no database {client.database!r}"
+            f"{nearest(client.database, names)}; it has {known}"
+        )
+    if not there:
+        raise ConfigError(
+            f"database {client.database!r} of the store at {client.bootstrap} has no table "
+            f"{table.name}; `tradeflow up` or `tradeflow replay` make the tables"
+        )
+
+
+def read(client: Client, table: Table) -> pa.Table:
+    """All rows with the store's columns and types.
+
+    History in the order of arrival; a latest table as it is now. Refusal where a latest table has
+    more rows than the store can give.
+    """
+    if table.kind is Kind.HISTORY:
+        return arrow(table, log(client, table))
+    return client.call(lambda session: _latest(session, table), READ_LIMIT_S)
+
+
+def log(client: Client, table: Table) -> list[Record]:
+    """All rows of a history table, in the order of arrival."""
+    return client.call(lambda session: _span(session, table, None), READ_LIMIT_S)
+
+
+def end(client: Client, table: Table) -> int:
+    """The offset after the last one of the table's log."""
+    return client.call(lambda session: session.offsets(table))[1]
+
+
+def tail(client: Client, table: Table, enough: Callable[[Sequence[Record]], bool]) -> list[Record]:
+    """The last rows of a history table in the order of arrival: as many as are enough, or all."""
+    size = TAIL_ROWS
+    while True:
+        first, after = client.call(lambda session: session.offsets(table))
+        start = max(first, after - size)
+        rows = client.call(
+            lambda session, start=start: _span(session, table, start),  # type: ignore[misc]
+            READ_LIMIT_S,
+        )
+        if start == first or enough(rows):
+            return rows
+        size *= TAIL_GROWTH
+
+
+def follow(client: Client, table: Table, offset: int) -> Iterator[list[Change]]:
+    """Rows from an offset of the log on, as they come, for ever; an empty list now and then."""
+    held: list[tuple[Session, fluss.LogScanner]] = []
+
+    async def poll(session: Session) -> tuple[int, list[Change]]:
+        if not held or held[0][0] is not session:
+            scanner = await (await session.table(table)).new_scan().create_log_scanner()
+            scanner.subscribe(BUCKET, offset)
+            held[:] = [(session, scanner)]
+        records = await held[0][1].poll(POLL_MS)
+        if not records:
+            await session.offsets(table)  # else an absent store would look like a quiet one
+        news = [
+            Change(record.row, record.change_type == fluss.ChangeType.Delete)
+            for record in records
+            if record.change_type != fluss.ChangeType.UpdateBefore
+        ]
+        last = max((record.offset for record in records), default=offset - 1)
+        return last + 1, news
+
+    while True:
+        offset, rows = client.call(poll, CALL_LIMIT_S)
+        yield rows
+
+
+async def _span(session: Session, table: Table, start: int | None) -> list[Record]:
+    """Rows of a history table from an offset on, up to what was the end when this began."""
+    first, after = await session.offsets(table)
+    position = first if start is None else start
+    rows: list[Record] = []
+    if position >= after:
+        return rows
+    scanner = await (await session.table(table)).new_scan().create_log_scanner()
+    scanner.subscribe(BUCKET, position)
+    empty = 0
+    while position < after and empty < EMPTY_POLLS:
+        records = await scanner.poll(POLL_MS)
+        if not records:
+            empty += 1
+            await session.offsets(table)
+            continue
+        empty = 0
+        for record in records:
+            position = record.offset + 1
+            if position > after:
+                break
+            rows.append(record.row)
+    return rows
+
+
+async def _latest(session: Session, table: Table) -> pa.Table:
+    """A latest table by one scan, or folded from its changes where it may be too large for that."""
+    first, after = await session.offsets(table)
+    found = await session.table(table)
+    bucket = fluss.TableBucket(found.get_table_info().table_id, BUCKET)
+    scan = found.new_scan().limit(SCAN_ROWS).create_bucket_batch_scanner(bucket)
+    scanned = await scan.to_arrow()
+    if scanned.num_rows < SCAN_ROWS:
+        return _typed(table, scanned)
+    if first > 0:
+        raise Refusal(
+            f"{table.name} has {SCAN_ROWS:,} rows or more, and its oldest changes are gone: it "
+            "can't be read whole"
+        )
+    rows: dict[tuple[Any, ...], Record] = {}
+    scanner = await found.new_scan().create_log_scanner()
+    scanner.subscribe(BUCKET, first)
+    position, empty = first, 0
+    while position < after and empty < EMPTY_POLLS:
+        records = await scanner.poll(POLL_MS)
+        empty = 0 if records else empty + 1
+        for record in records:
+            position = record.offset + 1
+            key = tuple(record.row[name] for name in table.key)
+            if record.change_type in ENDS:
+                rows.pop(key, None)
+            else:
+                rows[key] = record.row
+    return arrow(table, list(rows.values()))
+
+
+def arrow(table: Table, rows: Sequence[Record]) -> pa.Table:
+    """Rows as a table with the store's columns and types, all of which may be null."""
+    fields = fluss_table(table).columns
+    columns = [pa.array([row[field.name] for row in rows], field.type) for field in fields]
+    return pa.table(columns, names=fields.names)
+
+
+def _typed(table: Table, given: pa.Table) -> pa.Table:
+    fields = fluss_table(table).columns
+    columns = [given[field.name].cast(field.type) for field in fields]
+    return pa.table(columns, names=fields.names)
