@@ -13,20 +13,30 @@ from cli.data import SIMULATE_EXAMPLES, simulate
 from cli.data_check import CHECK_EXAMPLES, check
 from cli.data_import import IMPORT_EXAMPLES, import_bars
 from cli.doctor import doctor
+from cli.down import EXAMPLES as DOWN_EXAMPLES
+from cli.down import down
 from cli.engine import EXAMPLES as ENGINE_EXAMPLES
 from cli.engine import engine
 from cli.fetch import EXAMPLES as FETCH_EXAMPLES
 from cli.fetch import fetch
 from cli.help import NO_VALUE, examples
+from cli.logs import EXAMPLES as LOGS_EXAMPLES
+from cli.logs import logs
 from cli.lookahead import EXAMPLES as LOOKAHEAD_EXAMPLES
 from cli.lookahead import lookahead
 from cli.replay import EXAMPLES as REPLAY_EXAMPLES
 from cli.replay import replay
+from cli.status import EXAMPLES as STATUS_EXAMPLES
+from cli.status import status
 from cli.strategies import EXAMPLES as STRATEGIES_EXAMPLES
 from cli.strategies import strategies
+from cli.submit import EXAMPLES as SUBMIT_EXAMPLES
+from cli.submit import submit
 from cli.table import EXAMPLES as TABLE_EXAMPLES
 from cli.table import table
 from cli.tables import tables
+from cli.up import EXAMPLES as UP_EXAMPLES
+from cli.up import up
 
 RUN = "Run"
 LIVE = "Live"
@@ -79,6 +89,11 @@ def _options(
 app.command(rich_help_panel=RUN, epilog=BACKTEST_EXAMPLES)(backtest)
 app.command(rich_help_panel=RUN, epilog=ENGINE_EXAMPLES)(engine)
 app.command(rich_help_panel=RUN, epilog=LOOKAHEAD_EXAMPLES)(lookahead)
+app.command(rich_help_panel=LIVE, epilog=UP_EXAMPLES)(up)
+app.command(rich_help_panel=LIVE, epilog=STATUS_EXAMPLES)(status)
+app.command(rich_help_panel=LIVE, epilog=SUBMIT_EXAMPLES)(submit)
+app.command(rich_help_panel=LIVE, epilog=LOGS_EXAMPLES)(logs)
+app.command(rich_help_panel=LIVE, epilog=DOWN_EXAMPLES)(down)
 app.command(rich_help_panel=LIVE, epilog=REPLAY_EXAMPLES)(replay)
 app.command(rich_help_panel=LIVE, epilog=TABLE_EXAMPLES)(table)
 app.command(rich_help_panel=LOOK_UP, epilog=STRATEGIES_EXAMPLES)(strategies)

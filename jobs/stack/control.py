@@ -3,13 +3,12 @@
 import asyncio
 import json
 import os
-import shutil
 import subprocess
 import sys
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from jobs import code, jvm
 from jobs.run import code_version
@@ -39,7 +38,6 @@ from jobs.stack.submission import submit as submit_jobs
 from schemas.config import Config
 from udfs.errors import ConfigError
 
-FOLDER = Path(".run") / "live"
 START_TIMEOUT_S = 150.0
 JOBS_TIMEOUT_S = 120.0
 END_TIMEOUT_S = 20.0
@@ -74,11 +72,6 @@ AS_USUAL = Wish()
 
 def silent(text: str) -> None:
     """Say nothing."""
-
-
-def folder_of(run_id: str, given: Path | None) -> Path:
-    """The folder of a run's stack."""
-    return (given or FOLDER / run_id).absolute()
 
 
 def up(config: Config, folder: Path, wish: Wish = AS_USUAL, note: Note = silent) -> Up:
@@ -200,7 +193,7 @@ def _start(stack: Stack, note: Note) -> None:
 def _wait_until_up(stack: Stack, config: Config, note: Note) -> None:
     """Return once the store runs and Flink has its slots."""
     deadline = time.monotonic() + START_TIMEOUT_S
-    rest, slots = Flink(stack.rest), config.live.task_managers
+    rest, slots = Flink(stack.rest, stack.prefix), config.live.task_managers
     log = stack.folder / "log" / "supervisor.log"
     while time.monotonic() < deadline:
         time.sleep(POLL_S)
@@ -227,7 +220,7 @@ def _wait_until_up(stack: Stack, config: Config, note: Note) -> None:
 
 def _bring_jobs(stack: Stack, wish: Wish, was_running: bool, note: Note) -> Up:
     """Submit the jobs that are missing, and wait until all work."""
-    rest = Flink(stack.rest)
+    rest = Flink(stack.rest, stack.prefix)
     there = rest.jobs()
     wanted = wish.jobs
     if wanted is None:
@@ -283,10 +276,20 @@ def _problem(rest: Flink, job: Job) -> str:
         return str(error)
 
 
+def configured_strategies(folder: Path) -> list[str]:
+    """The ids of the strategies of the stack in a folder, grids as one; ConfigError without one."""
+    running_stack(folder)
+    tree: Any = _config_of(folder)
+    return [str(one["id"]) for one in tree["strategies"]]
+
+
 def submit(
-    folder: Path, jobs: Sequence[names.JobName], wish: Wish = AS_USUAL, note: Note = silent
+    folder: Path,
+    jobs: Sequence[names.JobName] | None,
+    wish: Wish = AS_USUAL,
+    note: Note = silent,
 ) -> Up:
-    """Submit jobs to a stack that runs; those that run already are left alone."""
+    """Submit jobs to a stack that runs, None for all; those that run already are left alone."""
     folder = folder.absolute()
     stack = running_stack(folder)
     with held(folder / "command.lock", BUSY.format(folder)):
@@ -300,8 +303,3 @@ def running_stack(folder: Path) -> Stack:
         what = "there is no stack" if stack is None else "the stack does not run"
         raise ConfigError(f"{what} in {folder}; start it by `tradeflow up`")
     return stack
-
-
-def remove(folder: Path) -> None:
-    """Remove the folder of a stack that has ended, with all its data."""
-    shutil.rmtree(folder)

@@ -1,5 +1,6 @@
 """`down`: every job stopped with a savepoint, then every process ended."""
 
+import shutil
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -67,7 +68,7 @@ def _all_ended(stack: Stack) -> Stack:
 
 def _stop_jobs(stack: Stack, savepoint: bool, note: Note) -> tuple[dict[str, str], list[str]]:
     """Stop every job, record where it goes on; (where, what went wrong)."""
-    rest = Flink(stack.rest)
+    rest = Flink(stack.rest, stack.prefix)
     try:
         jobs = rest.jobs() if servers_of(stack.folder) else []
     except FlinkAwayError:
@@ -149,3 +150,8 @@ def _fall_back(stack: Stack, rest: Flink, job: Job) -> tuple[JobRecord, str]:
         where = "where it had begun" if before.point else "the start of its tables"
         return JobRecord(job.name, "", before.point), f"it goes on from {where}"
     return JobRecord(job.name, "", str(newest)), f"it goes on from its checkpoint {newest.name}"
+
+
+def remove(folder: Path) -> None:
+    """Remove the folder of a stack that has ended, with all its data."""
+    shutil.rmtree(folder)

@@ -42,9 +42,10 @@ class Savepoint(NamedTuple):
 
 
 class Flink(NamedTuple):
-    """A JobManager by its address."""
+    """A JobManager by its address. Names of its jobs begin with `prefix`, which is left out."""
 
     address: str
+    prefix: str
     patience_s: float = PATIENCE_S
 
     def jobs(self) -> list[Job]:
@@ -57,7 +58,8 @@ class Flink(NamedTuple):
                     and job["tasks"]["running"] + job["tasks"]["finished"]
                     == (job["tasks"]["total"])
                 )
-                found.append(Job(job["jid"], job["name"], job["state"], is_working))
+                name = job["name"].removeprefix(self.prefix)
+                found.append(Job(job["jid"], name, job["state"], is_working))
         return sorted(found, key=lambda job: (job.name, job.job_id))
 
     def slots(self) -> int:

@@ -83,6 +83,11 @@ class Stack(NamedTuple):
         """The address of Flink."""
         return f"http://localhost:{self.ports.rest}"
 
+    @property
+    def prefix(self) -> str:
+        """How the names of its jobs begin in Flink."""
+        return f"{self.run_id}."
+
     def job(self, name: str) -> JobRecord:
         """The record of a job; an empty one where it was never submitted."""
         return next((job for job in self.jobs if job.name == name), JobRecord(name, "", ""))

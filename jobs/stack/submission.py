@@ -5,7 +5,7 @@ import os
 import re
 import signal
 import subprocess
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple
@@ -69,24 +69,6 @@ def newest_checkpoint(folder: Path) -> Path | None:
     return max(numbers)[1] if numbers else None
 
 
-def point_settings(point: str) -> dict[str, str]:
-    """Flink's settings of a job that goes on from a point.
-
-    The job takes the point over, and removes it when it has newer ones.
-    """
-    if not point:
-        return {}
-    return {
-        "execution.state-recovery.path": f"file://{point}",
-        "execution.state-recovery.claim-mode": "CLAIM",
-    }
-
-
-def write_answer(file: Path, answers: Mapping[str, Mapping[str, str]]) -> None:
-    """For the script: what became of the jobs so far."""
-    write_file(file, json.dumps(answers))
-
-
 def submit(stack: Stack, starts: Sequence[Start], script: Path = SCRIPT) -> dict[str, Answer]:
     """Submit jobs by one client; what became of each by its name."""
     folder = stack.folder / "flink"
@@ -97,7 +79,7 @@ def submit(stack: Stack, starts: Sequence[Start], script: Path = SCRIPT) -> dict
             "name": one.name.text,
             "job": one.name.job,
             "strategies": list(one.name.strategies),
-            "point": one.point,
+            "point": f"file://{one.point}" if one.point else "",
         }
         for one in starts
     ]
@@ -105,6 +87,7 @@ def submit(stack: Stack, starts: Sequence[Start], script: Path = SCRIPT) -> dict
         "config": str(stack.folder / CONFIG),
         "bootstrap": stack.bootstrap,
         "database": stack.database,
+        "run_id": stack.run_id,
         "answer": str(answer),
         "jobs": jobs,
     }

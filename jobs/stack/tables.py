@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 import fluss
 
 from jobs.fluss_tables import connect, create_tables, descriptor, within
-from schemas.table import Table
+from schemas.table import Kind, Table
 from schemas.tables import TABLES
 from udfs.errors import ConfigError
 
@@ -103,14 +103,15 @@ async def _count(
     path = fluss.TablePath(database, name)
     table = await within(connection.get_table(path), bootstrap, PATIENCE_S)
     end = await _end(connection, bootstrap, path)
-    if end > COUNTED:
-        return Rows(name, end, False)
     if end == 0:
         return Rows(name, 0, True)
+    if end > COUNTED and TABLES[name].kind is Kind.HISTORY:
+        return Rows(name, end, False)
     bucket = fluss.TableBucket(table.get_table_info().table_id, 0)
     scanner = table.new_scan().limit(COUNTED + 1).create_bucket_batch_scanner(bucket)
     found = await within(scanner.to_arrow(), bootstrap, PATIENCE_S)
-    return Rows(name, found.num_rows, True)
+    is_exact = found.num_rows <= COUNTED
+    return Rows(name, found.num_rows if is_exact else end, is_exact)
 
 
 async def _end(connection: fluss.FlussConnection, bootstrap: str, path: fluss.TablePath) -> int:
@@ -139,7 +140,8 @@ async def _newest(
             for record in records:
                 row = record.row
                 key = tuple(row[column] for column in keys)
-                found[key] = max(row["ts"], found.get(key, row["ts"]))
+                ts = int(str(row["ts"]))
+                found[key] = max(ts, found.get(key, ts))
             if record.offset >= end - 1:
                 break
         if expected <= set(found) or end <= length:
