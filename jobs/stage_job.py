@@ -18,6 +18,7 @@ from typing import Any, NamedTuple
 import pyarrow as pa
 
 from jobs import sources
+from jobs.live import command as live_command
 from jobs.run import code_version
 from jobs.run_folder import RunFolder, write_tables
 from jobs.sources import InputFile, Task
@@ -207,7 +208,12 @@ def bar_tasks(plan: RunPlan, patterns: Sequence[str]) -> tuple[list[Task], list[
 
 
 def main(stage: Stage, arguments: Sequence[str]) -> int:
-    """The command of a stage, here or under `flink run`; 2 where something is wrong with it."""
+    """The command of a stage, here or under `flink run`; 2 where something is wrong with it.
+
+    A configuration whose store is not files makes it the live job of that name.
+    """
+    if live_command.is_live(arguments):
+        return live_command.main(stage.name.replace("_", "-"), arguments)
     options = _parser(stage).parse_args(arguments)
     given = {name: getattr(options, name.replace("-", "_")) for name in stage.files}
     try:

@@ -1,13 +1,17 @@
 """The live stages by name, built from a plan: the same in the client and in every worker."""
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 from jobs.live import indicators, paper_broker, strategies, tradepicker, trading_engine
 from jobs.live.stage import Clock, Journal, Stage, no_journal
+from schemas.config import Config
+from schemas.resolve import plan_run
 from udfs.errors import ConfigError, nearest
 from udfs.plan import RunPlan
 
-Patience = dict[str, int | None]  # ms by stage; None: for ever
+RUN_TAG = "LIVE"
+MS = 1000
 
 # What a job is called, and the stage that it runs.
 JOBS = {
@@ -25,6 +29,18 @@ class LiveJob(NamedTuple):
     name: str
     plan: RunPlan
     patience_ms: int | None
+
+
+def live_job(config: Config, name: str, strategies: Sequence[str] = ()) -> LiveJob:
+    """A job of a configuration; `strategies` are those of this job alone, none: all of the run's.
+
+    ConfigError for a name that is none.
+    """
+    if name not in JOBS:
+        raise ConfigError(f"{name!r} is no live job{nearest(name, JOBS)}")
+    patience_s = getattr(config.wm, JOBS[name]).lateness_sec
+    plan = plan_run(config, trace=True, run_tag=RUN_TAG, only_strategies=strategies)
+    return LiveJob(name, plan, None if patience_s is None else round(patience_s * MS))
 
 
 def build(job: LiveJob, clock: Clock, journal: Journal = no_journal) -> Stage:

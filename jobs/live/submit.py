@@ -6,22 +6,16 @@ takes all jobs. What became of each is written into its `answer` file at once.
 
 import json
 import sys
-from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 from jobs.live import run
 from jobs.live.journal import FlussJournal
 from jobs.live.operators import now_ms
-from jobs.live.stages import JOBS, LiveJob, build
+from jobs.live.stages import build, live_job
 from jobs.stack.state import write_file
-from schemas.config import Config, parse_config
-from schemas.resolve import plan_run
+from schemas.config import parse_config
 from udfs.errors import ConfigError
-
-RUN_TAG = "LIVE"
-MS = 1000
 
 
 def main() -> None:
@@ -33,7 +27,8 @@ def main() -> None:
     answers: dict[str, dict[str, str]] = {}
     for job in request["jobs"]:
         try:
-            make = partial(build, live_job(config, job), now_ms, journal)
+            live = live_job(config, job["job"], job["strategies"])
+            make = partial(build, live, now_ms, journal)
             (job_id,) = run.submit(
                 [run.Job(job["name"], make, job["point"])],
                 request["bootstrap"],
@@ -45,13 +40,6 @@ def main() -> None:
         except ConfigError as error:
             answers[job["name"]] = {"problem": str(error)}
         write_file(Path(request["answer"]), json.dumps(answers))
-
-
-def live_job(config: Config, job: Mapping[str, Any]) -> LiveJob:
-    """The job as plain data, with its own strategies and the patience of its stage."""
-    patience_s = getattr(config.wm, JOBS[job["job"]]).lateness_sec
-    plan = plan_run(config, trace=True, run_tag=RUN_TAG, only_strategies=job["strategies"])
-    return LiveJob(job["job"], plan, None if patience_s is None else round(patience_s * MS))
 
 
 if __name__ == "__main__":
