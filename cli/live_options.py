@@ -1,11 +1,21 @@
-"""Options that the commands of live stores share."""
+"""What the commands of live stores share: options, notes, and how they are stopped."""
 
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from udfs.errors import ConfigError
+
+if TYPE_CHECKING:  # it loads slowly, and help needs none of it
+    import threading
+
 STORE = "The store"
+LIVE_CONFIG = Path("conf/live.yaml")
+GOES_ON = "interrupted; the same command goes on there"
 
 Stack = Annotated[
     Path | None,
@@ -31,4 +41,47 @@ Database = Annotated[
         metavar="NAME", help="The database, else the one of the run.", rich_help_panel=STORE
     ),
 ]
-LIVE_CONFIG = Path("conf/live.yaml")
+MaxGap = Annotated[
+    str,
+    typer.Option(
+        metavar="SPAN",
+        help="The longest time without any bar: longer is taken for a mistake.",
+        rich_help_panel="How",
+    ),
+]
+
+
+def gap_ms(text: str) -> int:
+    """The span of --max-gap; ConfigError where it is none."""
+    from udfs.timeframes import span_ms
+
+    try:
+        return span_ms(text)
+    except ValueError as error:
+        raise ConfigError(f"--max-gap: {error}") from None
+
+
+def note(text: str) -> None:
+    """Something to know, on standard error."""
+    print(f"note: {text}", file=sys.stderr, flush=True)
+
+
+@contextmanager
+def stopping() -> "Iterator[threading.Event]":
+    """An event that Ctrl-C and SIGTERM set; the second of them ends at once."""
+    import signal
+    import threading
+
+    stop = threading.Event()
+
+    def ask(number: int, frame: object) -> None:
+        if stop.is_set():
+            raise KeyboardInterrupt
+        stop.set()
+
+    before = {number: signal.signal(number, ask) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield stop
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)

@@ -20,6 +20,8 @@ from cli.engine import engine
 from cli.fetch import EXAMPLES as FETCH_EXAMPLES
 from cli.fetch import fetch
 from cli.help import NO_VALUE, examples
+from cli.ingest import EXAMPLES as INGEST_EXAMPLES
+from cli.ingest import ingest
 from cli.logs import EXAMPLES as LOGS_EXAMPLES
 from cli.logs import logs
 from cli.lookahead import EXAMPLES as LOOKAHEAD_EXAMPLES
@@ -95,6 +97,7 @@ app.command(rich_help_panel=LIVE, epilog=SUBMIT_EXAMPLES)(submit)
 app.command(rich_help_panel=LIVE, epilog=LOGS_EXAMPLES)(logs)
 app.command(rich_help_panel=LIVE, epilog=DOWN_EXAMPLES)(down)
 app.command(rich_help_panel=LIVE, epilog=REPLAY_EXAMPLES)(replay)
+app.command(rich_help_panel=LIVE, epilog=INGEST_EXAMPLES)(ingest)
 app.command(rich_help_panel=LIVE, epilog=TABLE_EXAMPLES)(table)
 app.command(rich_help_panel=LOOK_UP, epilog=STRATEGIES_EXAMPLES)(strategies)
 app.command(rich_help_panel=LOOK_UP)(tables)

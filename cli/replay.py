@@ -3,21 +3,18 @@
 import re
 import sys
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from cli import live_options, options
 from cli.errors import INTERRUPTED, told
 from cli.help import NO_VALUE, examples
+from cli.live_options import note, stopping
 from cli.overrides import load
 from udfs.errors import ConfigError
 
 if TYPE_CHECKING:  # they load slowly, and help needs none of them
-    import threading
-
     from feeds.live.replay import Progress, Replayed
 
 EXAMPLES = examples(
@@ -29,6 +26,33 @@ HOW = "How"
 SAY_EVERY_S = 5.0
 LATE_SHARE = 0.001
 
+Speed = Annotated[
+    str,
+    typer.Option(
+        metavar="FACTORx",
+        help="60x: a minute of bars each second. max: without a pause.",
+        rich_help_panel=HOW,
+    ),
+]
+Wait = Annotated[
+    bool,
+    typer.Option(
+        "--wait",
+        metavar=NO_VALUE,
+        help="Return once every stage has done the last minute.",
+        rich_help_panel=HOW,
+    ),
+]
+Patience = Annotated[
+    float,
+    typer.Option(
+        metavar="SECONDS",
+        min=1.0,
+        help="With --wait: give up when no stage has moved for so long.",
+        rich_help_panel=HOW,
+    ),
+]
+
 
 def replay(
     config: options.ConfigFile = live_options.LIVE_CONFIG,
@@ -36,32 +60,11 @@ def replay(
     start: options.Start = None,
     end: options.End = None,
     settings: options.Settings = None,
-    speed: str = typer.Option(
-        "60x",
-        metavar="FACTORx",
-        help="60x: a minute of bars each second. max: without a pause.",
-        rich_help_panel=HOW,
-    ),
-    wait: bool = typer.Option(
-        False,
-        "--wait",
-        metavar=NO_VALUE,
-        help="Return once every stage has done the last minute.",
-        rich_help_panel=HOW,
-    ),
-    patience: float = typer.Option(
-        120.0,
-        metavar="SECONDS",
-        min=1.0,
-        help="With --wait: give up when no stage has moved for so long.",
-        rich_help_panel=HOW,
-    ),
-    max_gap: str = typer.Option(
-        "30d",
-        metavar="SPAN",
-        help="Refuse a longer time without any bar.",
-        rich_help_panel=HOW,
-    ),
+    run_id: options.RunId = None,
+    speed: Speed = "60x",
+    wait: Wait = False,
+    patience: Patience = 120.0,
+    max_gap: live_options.MaxGap = "30d",
     folder: live_options.Stack = None,
     store: live_options.StoreAddress = None,
     database: live_options.Database = None,
@@ -73,30 +76,28 @@ def replay(
     """
     began = time.monotonic()
     with told("interrupted"):
-        given = {"--prices": prices, "--start": start, "--end": end}
+        given = {"--prices": prices, "--start": start, "--end": end, "--run-id": run_id}
         checked = load(config, settings or [], given)
         from feeds.live.client import Client, Stopped
-        from feeds.live.place import place
+        from feeds.live.place import only_feed, place
         from feeds.live.replay import Pace, replay
-        from udfs.timeframes import span_ms
 
-        try:
-            gap_ms = span_ms(max_gap)
-        except ValueError as error:
-            raise ConfigError(f"--max-gap: {error}") from None
-        pace = Pace(factor(speed), gap_ms, wait, patience)
+        pace = Pace(factor(speed), live_options.gap_ms(max_gap), wait, patience)
         where = place(checked, folder, store, database)
-        with stopping() as stop:
+        with only_feed(where), stopping() as stop:
             try:
                 with Client(*where, retry_s=None, note=note, stop=stop) as client:
                     done = replay(client, checked, pace, stop, _Lines())
             except Stopped:
-                print("interrupted; the same command goes on there", file=sys.stderr)
-                raise typer.Exit(INTERRUPTED) from None
+                raise _interrupted() from None
     _show(done, time.monotonic() - began)
     if done.stopped:
-        print("interrupted; the same command goes on there", file=sys.stderr)
-        raise typer.Exit(INTERRUPTED)
+        raise _interrupted()
+
+
+def _interrupted() -> typer.Exit:
+    print(live_options.GOES_ON, file=sys.stderr)
+    return typer.Exit(INTERRUPTED)
 
 
 def factor(text: str) -> float | None:
@@ -107,32 +108,6 @@ def factor(text: str) -> float | None:
     if not match or float(match[1]) <= 0:
         raise ConfigError(f"--speed: {text!r} is no speed; write one such as 60x, 1.5x or max")
     return float(match[1])
-
-
-def note(text: str) -> None:
-    """Something to know, on standard error."""
-    print(f"note: {text}", file=sys.stderr, flush=True)
-
-
-@contextmanager
-def stopping() -> "Iterator[threading.Event]":
-    """An event that Ctrl-C and SIGTERM set; the second of them ends at once."""
-    import signal
-    import threading
-
-    stop = threading.Event()
-
-    def ask(number: int, frame: object) -> None:
-        if stop.is_set():
-            raise KeyboardInterrupt
-        stop.set()
-
-    before = {number: signal.signal(number, ask) for number in (signal.SIGINT, signal.SIGTERM)}
-    try:
-        yield stop
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
 
 
 class _Lines:

@@ -1,6 +1,5 @@
 """`tradeflow table`: the rows of any table, of a live store or of a run's folder."""
 
-import sys
 from datetime import UTC, datetime
 from decimal import Decimal
 from pathlib import Path
@@ -82,7 +81,7 @@ def table(
 
         show_rows(stdout_console(), rows)
         if follow:
-            _follow(live.follow_place(at, contract, terms, _note))
+            _follow(live.follow_place(at, contract, terms, live_options.note))
 
 
 def _check_options(run: Path | None, store: object, follow: bool, out: Path | None) -> None:
@@ -192,7 +191,3 @@ def _follow(news: Any) -> None:
                 print("  ".join([*(["deleted"] if gone else []), *pairs]), flush=True)
     except KeyboardInterrupt:
         raise typer.Exit(INTERRUPTED) from None
-
-
-def _note(text: str) -> None:
-    print(f"note: {text}", file=sys.stderr, flush=True)

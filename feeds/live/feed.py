@@ -11,6 +11,7 @@ from typing import NamedTuple
 from feeds.live import reading
 from feeds.live.bars import Piece
 from feeds.live.client import Client, Row
+from feeds.live.lines import BAD_LINE
 from jobs.live.stage import INSTANCE
 from jobs.symbol_stage import Reject
 from schemas.market import PRICE_1M_HISTORY
@@ -100,6 +101,12 @@ def refused_row(values: Sequence[str | None], code: str, detail: str, run_id: st
     row_id = hash_id(*(value or "" for value in values))
     symbol, *rest = values
     return (row_id, symbol or "", *rest, code, detail, run_id)
+
+
+def bad_line_row(text: str, problem: str, run_id: str) -> Row:
+    """A line that is no row at all, likewise; its text stands in the words."""
+    nothing = (None,) * 6
+    return (hash_id(text), "", *nothing, BAD_LINE, f"{problem}: {text}", run_id)
 
 
 class Timeline:

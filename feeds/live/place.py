@@ -1,11 +1,16 @@
 """Which store and database a command speaks to."""
 
+import os
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple
 
 from jobs.stack import state
 from schemas.config import Config
 from udfs.errors import ConfigError
+from udfs.ids import hash_id
 
 STACKS = Path(".run/live")
 
@@ -66,3 +71,16 @@ def _only_stack() -> Path:
         f"there {'are' if found else 'is'} {known}; name one by --dir, or a store by --store and "
         "--database"
     )
+
+
+@contextmanager
+def only_feed(at: Place) -> Iterator[None]:
+    """The right to feed this database from this machine; ConfigError where another has it.
+
+    Two feeds would tell progress of each other's minutes.
+    """
+    name = hash_id(at.bootstrap, at.database)
+    file = Path(tempfile.gettempdir()) / f"tradeflow-feed-{os.getuid()}-{name}.lock"
+    problem = f"another feed writes to {at.database} at {at.bootstrap}; end it first"
+    with state.held(file, problem):
+        yield
