@@ -117,6 +117,6 @@ def show(console: "Console", found: "StackStatus") -> None:
         console.print(f"last bar: {bars}", markup=False)
     console.print()
     for problem in found.problems:
-        console.print(Text(f"problem: {problem}", style="bold red"))
+        console.print(Text(f"problem: {problem}", style="bold red"), soft_wrap=True)
     if not found.problems:
         console.print("all runs")

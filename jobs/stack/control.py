@@ -7,6 +7,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Sequence
+from operator import methodcaller
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -239,7 +240,7 @@ def _bring_jobs(stack: Stack, wish: Wish, was_running: bool, note: Note) -> Up:
             name = start.name.text
             if answers[name].job_id:
                 record = JobRecord(name, answers[name].job_id, start.point)
-                stack = change(stack.folder, lambda one, record=record: one.with_job(record))
+                stack = change(stack.folder, methodcaller("with_job", record))
             else:
                 problems.append(f"{name} was not submitted: {answers[name].problem}")
     submitted = {one.name.text: one.point for one in starts if stack.job(one.name.text).job_id}

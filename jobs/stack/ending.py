@@ -3,6 +3,7 @@
 import shutil
 import time
 from collections.abc import Callable
+from operator import methodcaller
 from pathlib import Path
 from typing import NamedTuple
 
@@ -34,7 +35,8 @@ class Down(NamedTuple):
 def down(folder: Path, savepoint: bool = True, note: Note = silent) -> Down:
     """End the stack of a folder; nothing of it is left running.
 
-    A job that can't take a savepoint goes on from its last checkpoint. ConfigError where there is
+    A job that can't take a savepoint goes on from its last checkpoint, and so do all of them
+    without `savepoint`. ConfigError where there is
     no stack, or another command works on it.
     """
     folder = folder.absolute()
@@ -44,8 +46,8 @@ def down(folder: Path, savepoint: bool = True, note: Note = silent) -> Down:
     with held(folder / "command.lock", BUSY.format(folder)):
         points: dict[str, str] = {}
         problems: list[str] = []
-        if stack is not None:
-            points, problems = _stop_jobs(stack, savepoint, note)
+        if stack is not None and savepoint:
+            points, problems = _stop_jobs(stack, note)
         supervisor = supervisor_of(folder)
         ended = len(servers_of(folder))
         if ended or supervisor:
@@ -66,7 +68,7 @@ def _all_ended(stack: Stack) -> Stack:
     return stack._replace(supervisor=own, processes=gone)
 
 
-def _stop_jobs(stack: Stack, savepoint: bool, note: Note) -> tuple[dict[str, str], list[str]]:
+def _stop_jobs(stack: Stack, note: Note) -> tuple[dict[str, str], list[str]]:
     """Stop every job, record where it goes on; (where, what went wrong)."""
     rest = Flink(stack.rest, stack.prefix)
     try:
@@ -77,7 +79,7 @@ def _stop_jobs(stack: Stack, savepoint: bool, note: Note) -> tuple[dict[str, str
             return {}, ["Flink does not answer: jobs go on from their last checkpoints"]
     if not jobs:
         return {}, []
-    why = _why_no_savepoint(stack) if savepoint else "--no-savepoint"
+    why = _why_no_savepoint(stack)
     saved: dict[str, str] = {}
     failed: dict[str, str] = {}
     if why:
@@ -94,7 +96,7 @@ def _stop_jobs(stack: Stack, savepoint: bool, note: Note) -> tuple[dict[str, str
         else:
             record, text = _fall_back(stack, rest, job)
             problems.append(f"{job.name}: no savepoint ({failed[job.job_id]}); {text}")
-        change(stack.folder, lambda one, record=record: one.with_job(record))
+        change(stack.folder, methodcaller("with_job", record))
         points[job.name] = record.point
     return points, problems
 

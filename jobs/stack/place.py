@@ -24,7 +24,8 @@ def find(given: Path | None) -> Path:
     found = sorted(file.parent.absolute() for file in STACKS.glob(f"*/{FILE}"))
     if not found:
         raise ConfigError(
-            f"there is no stack in {STACKS}; start one by `tradeflow up`, or name its folder by --dir"
+            f"there is no stack in {STACKS}; start one by `tradeflow up`, or name its folder "
+            "by --dir"
         )
     running = [one for one in found if supervisor_of(one) is not None]
     chosen = running if len(found) > 1 and running else found

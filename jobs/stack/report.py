@@ -14,6 +14,7 @@ from jobs.stack.rest import Flink, FlinkAwayError, Job
 from jobs.stack.state import CONFIG, ENDED, RUNNING, WAITING, Process, Stack, read
 from jobs.stack.tables import Reading, Rows, reading
 from udfs.errors import ConfigError
+from udfs.timeframes import timeframe_ms
 
 FEED = "feed"
 MAIN = "main"
@@ -76,6 +77,7 @@ def status(folder: Path) -> StackStatus:
     is_up = any(one.state == RUNNING for one in processes)
     problems = _process_problems(stack, processes)
     jobs = _jobs(stack, problems, is_up)
+    base_ms = timeframe_ms(config["prices"]["timeframe"])
     instances = [*INSTANCES, *(("strategies", one) for one in strategies)]
     found = _store(stack, processes, instances, problems)
     tables = found.tables if found else ()
@@ -88,7 +90,7 @@ def status(folder: Path) -> StackStatus:
         processes=processes,
         jobs=jobs,
         tables=tables,
-        lag=lag_of(found.progress if found else {}, instances),
+        lag=lag_of(_with_feed(found, base_ms) if found else {}, instances),
         last_bar={one: found.last_bars.get(one) if found else None for one in config["symbols"]},
         metrics=(),
         problems=tuple(problems),
@@ -197,6 +199,14 @@ def _store(
     except ConfigError as error:
         problems.append(str(error))
     return None
+
+
+def _with_feed(found: Reading, base_ms: int) -> dict[tuple[str, str], int]:
+    """Progress, with the feed's as far as its last bar shows it: its own row may lie far back."""
+    closes = [ts + base_ms for ts in found.last_bars.values()]
+    told = [ts for (stage, _), ts in found.progress.items() if stage == FEED]
+    newest = max([*closes, *told], default=None)
+    return dict(found.progress) | ({} if newest is None else {(FEED, MAIN): newest})
 
 
 def lag_of(

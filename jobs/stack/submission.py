@@ -94,7 +94,7 @@ def submit(stack: Stack, starts: Sequence[Start], script: Path = SCRIPT) -> dict
     write_file(request, json.dumps(asked, indent=1))
     if script == SCRIPT:  # as copied: what the workers run
         script = stack.folder / "code" / SCRIPT.relative_to(REPO)
-    told = _run_client(stack, ["run", "-d", "-py", str(script), "--request", str(request)])
+    told = run_client(stack, ["run", "-d", "-py", str(script), "--request", str(request)])
     found = json.loads(answer.read_text(encoding="utf-8")) if answer.is_file() else {}
     silent = Answer("", told or "the client ended without a word")
     return {
@@ -107,7 +107,7 @@ def submit(stack: Stack, starts: Sequence[Start], script: Path = SCRIPT) -> dict
     }
 
 
-def _run_client(stack: Stack, arguments: Sequence[str]) -> str:
+def run_client(stack: Stack, arguments: Sequence[str]) -> str:
     """Run Flink's client; empty, or why it failed."""
     command = flink.client(stack.folder, arguments)
     output = command.log.with_suffix(".out")

@@ -113,7 +113,7 @@ def run(folder: Path) -> int:
         json.loads((folder / CONFIG).read_text(encoding="utf-8"))["live"]
     )
     store, commands = parts(stack, live)
-    logs = {one.name: one.log for one in [*store.servers, *commands]}
+    logs = {one.name: one.log for one in store.servers} | {one.name: one.log for one in commands}
     told = Told(folder, logs)
     code = 0
     try:

@@ -16,10 +16,11 @@ from schemas.table import Kind, Table
 from schemas.tables import TABLES
 from udfs.errors import ConfigError
 
-COUNTED = 5_000  # tables with logs up to this long are counted
+COUNTED = 20_000  # tables with logs up to this long are counted
 TAIL = 2_000  # log entries that are read to find the newest of each stage and symbol
 LONG_TAIL = 50_000
 POLL_MS = 100
+QUIET_S = 0.6
 PATIENCE_S = 2.0
 
 Progress = Mapping[tuple[str, str], int]  # newest tick by stage and instance
@@ -84,7 +85,8 @@ async def reading(bootstrap: str, database: str, instances: Iterable[tuple[str, 
     """What the store says; ConfigError where it does not answer in time."""
     connection = await connect(bootstrap, PATIENCE_S)
     try:
-        tables = [await _count(connection, bootstrap, database, name) for name in TABLES]
+        counts = (_count(connection, bootstrap, database, name) for name in TABLES)
+        tables = await asyncio.gather(*counts)
         progress = await _newest(
             connection, bootstrap, database, "progress", ("stage", "instance"), set(instances)
         )
@@ -136,14 +138,16 @@ async def _newest(
         scan = table.new_scan().project_by_name([*keys, "ts"])
         scanner = await within(scan.create_log_scanner(), bootstrap, PATIENCE_S)
         scanner.subscribe(0, max(0, end - length))
-        while records := await within(scanner.poll(POLL_MS), bootstrap, PATIENCE_S):
-            for record in records:
-                row = record.row
+        quiet_since = time.monotonic()
+        last = -1
+        # The last offsets may have no record, so an end is also when nothing has come for a while.
+        while last < end - 1 and time.monotonic() - quiet_since < QUIET_S:
+            for record in await within(scanner.poll(POLL_MS), bootstrap, PATIENCE_S):
+                row, last = record.row, record.offset
                 key = tuple(row[column] for column in keys)
                 ts = int(str(row["ts"]))
                 found[key] = max(ts, found.get(key, ts))
-            if record.offset >= end - 1:
-                break
+                quiet_since = time.monotonic()
         if expected <= set(found) or end <= length:
             break
     return found
