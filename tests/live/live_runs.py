@@ -1,0 +1,171 @@
+"""Runs on the one live stack of these tests: each has a database and jobs of its own."""
+
+import json
+import os
+import random
+import signal
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from feeds.live import reading
+from feeds.live.client import Client, make_tables
+from feeds.live.replay import Pace, Replayed, replay
+from jobs.live.stages import JOBS
+from jobs.stack.rest import Flink
+from jobs.stack.state import Stack, read
+from jobs.stack.submission import SCRIPT, run_client
+from schemas.config import Config, parse_config
+from schemas.tables import TABLES
+from tests import runs
+from udfs.bars import Bars
+from udfs.simulate import EXAMPLE_SYMBOLS, simulate
+
+REAL = Path(__file__).resolve().parents[3] / "shared" / "data" / "bars-2019"
+MINUTE_MS = 60_000
+FOR_EVER = {
+    f"wm.{stage}.latenessSec": None
+    for stage in ("indicators", "strategies", "tradepicker", "broker", "engine")
+}
+
+
+@dataclass(frozen=True, slots=True)
+class LiveRun:
+    """Jobs that run, their configuration, and the folder of the bounded run of the same bars."""
+
+    stack: Stack
+    config: Config
+    database: str
+    bounded: Path
+
+    def client(self) -> Client:
+        """A client of the run's own database."""
+        return Client(self.stack.bootstrap, self.database, retry_s=None)
+
+    def rows(self, name: str) -> list[dict[str, Any]]:
+        """All rows of a table."""
+        with self.client() as client:
+            found: list[dict[str, Any]] = reading.read(client, TABLES[name]).to_pylist()
+        return found
+
+    def replay(self, speed: float | None, wait: bool = True) -> Replayed:
+        """Feed all bars; with `wait` until every stage is done."""
+        pace = Pace(speed=speed, wait=wait, patience_s=120)
+        with self.client() as client:
+            return replay(client, self.config, pace, threading.Event(), lambda progress: None)
+
+    def jobs(self) -> dict[str, str]:
+        """Ids of this run's jobs by name."""
+        flink = Flink(self.stack.rest, f"{self.config.run.id}.")
+        return {job.name: job.job_id for job in flink.jobs() if job.name in JOBS}
+
+
+def write_bars(folder: Path, seed: int, minutes: int) -> dict[str, int]:
+    """Simulated bars with gaps, long ones too; when each symbol's last one closes."""
+    pick = np.random.default_rng(seed)
+    folder.mkdir(parents=True)
+    ends = {}
+    for symbol, bars in simulate(seed, EXAMPLE_SYMBOLS, runs.START, minutes).items():
+        kept = pick.random(len(bars.ts)) > 0.1
+        for start in pick.integers(0, len(bars.ts), 1 + minutes // 500):
+            kept[start : start + 45] = False
+        kept[-1] = True
+        left = Bars(*(column[kept] for column in bars))
+        pq.write_table(runs.bars_table(symbol, left), folder / f"{symbol}.parquet")
+        ends[symbol] = int(left.ts[-1]) + MINUTE_MS
+    return ends
+
+
+def write_real_bars(folder: Path, start: int, minutes: int, count: int) -> dict[str, int]:
+    """The same of real bars: the first `count` symbols from `start` on."""
+    folder.mkdir(parents=True)
+    ends = {}
+    for file in sorted(REAL.glob("*.parquet"))[:count]:
+        table = pq.read_table(file)
+        ts = table["ts"]
+        inside = pc.and_(pc.greater_equal(ts, start), pc.less(ts, start + minutes * MINUTE_MS))
+        table = table.filter(inside)
+        pq.write_table(table, folder / file.name)
+        ends[table["symbol"][0].as_py()] = int(pc.max(table["ts"]).as_py()) + MINUTE_MS
+    return ends
+
+
+@contextmanager
+def live_run(
+    folder: Path, tree: Mapping[str, Any], bounded: Path, parallelism: int
+) -> Iterator[LiveRun]:
+    """The jobs of a configuration on the stack in `folder`; they end with the block."""
+    stack = current(folder)
+    config = parse_config({**tree, "store.kind": "fluss", "live": {"parallelism": parallelism}})
+    database = config.run.id.replace("-", "_")
+    run = LiveRun(stack, config, database, bounded)
+    with run.client() as client:
+        make_tables(client)
+    work = folder / "flink" / f"{config.run.id}.request.json"
+    answer = work.with_suffix(".answer")
+    file = work.with_suffix(".config.json")
+    file.write_text(json.dumps({**tree, "store.kind": "fluss", "live.parallelism": parallelism}))
+    jobs = [{"name": name, "job": name, "strategies": [], "point": ""} for name in JOBS]
+    asked = {"config": str(file), "bootstrap": stack.bootstrap, "database": database}
+    work.write_text(json.dumps({**asked, "answer": str(answer), "jobs": jobs}))
+    problem = run_client(stack, ["run", "-d", "-py", str(SCRIPT), "--request", str(work)])
+    assert not problem, problem
+    try:
+        wait_for(lambda: set(working(run)) == set(JOBS), 120)
+        yield run
+    finally:
+        for job_id in run.jobs().values():
+            Flink(current(folder).rest, "").cancel(job_id)
+
+
+def working(run: LiveRun) -> list[str]:
+    """The run's jobs of which all tasks run."""
+    return [j.name for j in Flink(run.stack.rest, f"{run.config.run.id}.").jobs() if j.is_working]
+
+
+def current(folder: Path) -> Stack:
+    """The stack as it is now: its processes may have been started again."""
+    found = read(folder)
+    assert found is not None
+    return found
+
+
+def wait_for(holds: Callable[[], bool], seconds: float) -> float:
+    """Wait until it holds; how long that took."""
+    started = time.monotonic()
+    while True:
+        try:
+            if holds():
+                return time.monotonic() - started
+        except OSError:
+            pass  # a server is away
+        assert time.monotonic() - started < seconds, f"not within {seconds} s"
+        time.sleep(0.2)
+
+
+def kill(folder: Path, name: str) -> None:
+    """kill -9 a process of the stack."""
+    (pid,) = [one.pid for one in current(folder).processes if one.name == name]
+    assert pid is not None
+    os.kill(pid, signal.SIGKILL)
+
+
+def kills(
+    folder: Path, names: Sequence[str], pick: random.Random, recovered: Callable[[], bool]
+) -> list[tuple[str, float]]:
+    """Kill one after another, each a while after the last has recovered: (name, seconds)."""
+    found = []
+    for name in names:
+        time.sleep(pick.uniform(2.0, 8.0))
+        kill(folder, name)
+        time.sleep(0.5)
+        found.append((name, wait_for(recovered, 120)))
+    return found
