@@ -127,14 +127,21 @@ def holder(port: int) -> str:
     sockets = _listening(port)
     for process in Path("/proc").glob("[0-9]*"):
         try:
-            links = {os.readlink(link) for link in (process / "fd").iterdir()}
-            if not sockets & links:
+            if not any(_link(file) in sockets for file in (process / "fd").iterdir()):
                 continue
             words = (process / "cmdline").read_bytes().decode(errors="replace").split("\0")
         except OSError:
             continue  # it has ended, or belongs to another user
         return f"process {process.name} ({_what(words)})"
     return "another process"
+
+
+def _link(file: Path) -> str:
+    """What an open file of a process is; empty where it has just been closed."""
+    try:
+        return os.readlink(file)
+    except OSError:
+        return ""
 
 
 def _what(words: Sequence[str]) -> str:

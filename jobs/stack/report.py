@@ -76,10 +76,12 @@ def status(folder: Path) -> StackStatus:
     processes = _processes(stack)
     is_up = any(one.state == RUNNING for one in processes)
     problems = _process_problems(stack, processes)
-    jobs = _jobs(stack, problems, is_up)
     base_ms = timeframe_ms(config["prices"]["timeframe"])
     instances = [*INSTANCES, *(("strategies", one) for one in strategies)]
-    found = _store(stack, processes, instances, problems)
+    with ThreadPoolExecutor() as pool:
+        asked = pool.submit(_store, stack, processes, instances, problems)
+        jobs = _jobs(stack, problems, is_up)
+        found = asked.result()
     tables = found.tables if found else ()
     return StackStatus(
         folder=folder,

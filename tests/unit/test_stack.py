@@ -1,0 +1,398 @@
+"""The local stack without Java: its files, its rules, and what it says when something is wrong."""
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from cli.logs import last_lines, log_of
+from jobs.stack import checks, flink, names, place, processes, settings, state, submission, watch
+from jobs.stack.ports import STEP, USUAL, choose_ports
+from jobs.stack.report import lag_of
+from jobs.stack.rest import reason
+from jobs.stack.tables import check_columns
+from schemas.config import load_config, parse_config
+from schemas.config_models import LiveConfig
+from schemas.tables import TABLES
+from udfs.errors import ConfigError
+
+LIVE = Path(__file__).resolve().parents[2] / "conf" / "live.yaml"
+
+
+def a_stack(folder: Path, **given: Any) -> state.Stack:
+    whole = state.Stack(
+        folder, "live", "live", USUAL, "thread", "code", "config", "/", 1,
+        state.process("supervisor"), (state.process("jobmanager", state.RUNNING, 7),), (),
+    )  # fmt: skip
+    return whole._replace(**given)
+
+
+# ---- stack.json ------------------------------------------------------------------------------
+
+
+def test_a_stack_is_read_as_written(tmp_path: Path) -> None:
+    assert state.read(tmp_path) is None
+    stack = a_stack(tmp_path).with_job(state.JobRecord("indicators", "abc", ""))
+    state.write(stack)
+    assert state.read(tmp_path) == stack
+    shown = json.loads((tmp_path / state.FILE).read_text())
+    assert shown["bootstrap"] == "127.0.0.1:9123"
+    assert shown["rest"] == "http://localhost:8081"
+    after = state.change(tmp_path, lambda one: one.with_job(state.JobRecord("indicators", "", "x")))
+    assert [job.point for job in after.jobs] == ["x"]
+    assert not list(tmp_path.glob("*.part*"))
+
+
+@pytest.mark.parametrize(
+    ("text", "part"),
+    [("{", "is not JSON"), ("[]", "version None"), ('{"version": 2}', "version 2"),
+     ('{"version": 1}', "is damaged ('run_id')")],
+)  # fmt: skip
+def test_a_damaged_file_is_told(tmp_path: Path, text: str, part: str) -> None:
+    (tmp_path / state.FILE).write_text(text)
+    with pytest.raises(ConfigError) as caught:
+        state.read(tmp_path)
+    assert part in str(caught.value)
+    assert "another --dir" in str(caught.value)
+
+
+def test_changes_of_many_threads_are_all_kept(tmp_path: Path) -> None:
+    state.write(a_stack(tmp_path))
+
+    def add(number: int) -> None:
+        record = state.JobRecord(f"job-{number}", "", "")
+        state.change(tmp_path, lambda one: one.with_job(record))
+
+    threads = [threading.Thread(target=add, args=(number,)) for number in range(20)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    stack = state.read(tmp_path)
+    assert stack is not None
+    assert len(stack.jobs) == 20
+
+
+def test_a_lock_is_held_by_one(tmp_path: Path) -> None:
+    lock = tmp_path / "lock"
+    with (
+        state.held(lock, "busy"),
+        pytest.raises(ConfigError, match="busy"),
+        state.held(lock, "busy"),
+    ):
+        pass
+    with state.held(tmp_path / "lock", "busy"):
+        pass
+
+
+@pytest.mark.parametrize(
+    ("run_id", "given", "database"),
+    [("live", None, "live"), ("a-b.c d", None, "a_b_c_d"), ("live", "own", "own")],
+)
+def test_the_database_of_a_run(run_id: str, given: str | None, database: str) -> None:
+    assert state.database_of(run_id, given) == database
+
+
+# ---- configuration ---------------------------------------------------------------------------
+
+
+def test_what_decides_nothing_may_change() -> None:
+    before = settings.resolved(load_config(LIVE))
+    stack = a_stack(Path("/x"))
+    free = {"wm.engine.latenessSec": None, "live.parallelism": 2, "report.zone": "UTC"}
+    now = settings.resolved(load_config(LIVE, free))
+    assert settings.refuse_changes(stack, before, now) == sorted(free)
+    assert settings.refuse_changes(stack, before, before) == []
+
+
+def test_what_decides_is_refused_by_name() -> None:
+    before = settings.resolved(load_config(LIVE))
+    changed = {"strategies.rsi-14.params.low": 31, "accounts.main.fee_bps": 5}
+    with pytest.raises(ConfigError) as caught:
+        settings.refuse_changes(
+            a_stack(Path("/x")), before, settings.resolved(load_config(LIVE, changed))
+        )
+    assert 'accounts.main.fee_bps was "10" and is "5"' in str(caught.value)
+    assert "strategies.rsi-14.params.low was 30 and is 31" in str(caught.value)
+    assert "another run.id" in str(caught.value)
+    other = settings.resolved(load_config(LIVE, {"run.id": "other"}))
+    with pytest.raises(ConfigError, match="holds the run 'live', not 'other'"):
+        settings.refuse_changes(a_stack(Path("/x")), before, other)
+
+
+def test_only_a_local_fluss_store_is_a_stack() -> None:
+    checks.check_config(load_config(LIVE))
+    with pytest.raises(ConfigError, match=r"store\.kind is files"):
+        checks.check_config(load_config(LIVE, {"store.kind": "files"}))
+    with pytest.raises(ConfigError, match=r"store\.addresses"):
+        checks.check_config(load_config(LIVE, {"store.addresses": "a:1"}))
+
+
+def test_the_execution_mode_is_not_switched() -> None:
+    assert checks.execution_mode() == "thread"
+    with pytest.raises(ConfigError, match="ran in process mode"):
+        checks.check_mode("process", "thread")
+
+
+def test_a_configuration_survives_its_file() -> None:
+    tree = settings.resolved(load_config(LIVE))
+    again = parse_config(json.loads(settings.json_text(tree)))
+    assert settings.resolved(again) == tree
+
+
+# ---- machine ---------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("machine", "part"),
+    [(checks.Machine(2500, 9999), "some 3,048 MB of memory, and 2,500 MB are free"),
+     (checks.Machine(9999, 100), "100 MB of disk left"),
+     (checks.Machine(None, None), ""), (checks.Machine(3048, 2048), "")],
+)  # fmt: skip
+def test_room(machine: checks.Machine, part: str) -> None:
+    if not part:
+        checks.check_room(machine, LiveConfig(), Path("/x"))
+        return
+    with pytest.raises(ConfigError) as caught:
+        checks.check_room(machine, LiveConfig(), Path("/x"))
+    assert part in str(caught.value)
+
+
+def test_this_machine_says_what_it_has(tmp_path: Path) -> None:
+    found = checks.measure(tmp_path)
+    assert found.disk is not None and found.disk > 0
+
+
+def test_a_folder_that_can_not_be_made_is_told(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(ConfigError, match="choose another --dir"):
+        checks.check_writable(tmp_path / "file" / "stack")
+    with pytest.raises(ConfigError, match="has a character"):
+        checks.check_machine(tmp_path / "a#b", LiveConfig())
+
+
+def test_missing_jars_are_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(flink, "JARS", tmp_path)
+    with pytest.raises(ConfigError, match="make jars"):
+        flink.library_folder()
+
+
+@pytest.mark.parametrize("memory", ["1024m", "2g", "8g"])
+def test_memory_is_divided_whole(memory: str) -> None:
+    part = flink.divide(memory)
+    assert part.task_heap >= 96
+    assert part.rocksdb >= 128
+    assert part.overhead > part.rocksdb
+
+
+@pytest.mark.parametrize(
+    ("live", "jobs", "slots"),
+    [(LiveConfig(), 5, 8), (LiveConfig(parallelism=2), 5, 10),
+     (LiveConfig(parallelism=4, task_managers=2), 5, 10), (LiveConfig(slots=5), 5, 5)],
+)  # fmt: skip
+def test_slots(live: LiveConfig, jobs: int, slots: int) -> None:
+    assert flink.slots_of(live, jobs) == slots
+
+
+def test_too_few_slots_are_refused() -> None:
+    with pytest.raises(ConfigError, match="need 10 slots"):
+        flink.slots_of(LiveConfig(parallelism=2, slots=8), 5)
+
+
+# ---- ports -----------------------------------------------------------------------------------
+
+
+def test_usual_ports_then_a_set_beside_them() -> None:
+    beside = state.Ports(*(port + STEP for port in USUAL))
+    assert choose_ports(None, False, lambda port: True) == USUAL
+    assert choose_ports(None, False, lambda port: port not in USUAL) == beside
+    assert choose_ports(beside, False, lambda port: True) == beside
+    with pytest.raises(ConfigError, match="no free ports"):
+        choose_ports(None, False, lambda port: False)
+    with pytest.raises(ConfigError, match="port 8081 of rest is taken by "):
+        choose_ports(None, True, lambda port: port != USUAL.rest)
+
+
+def test_who_holds_a_port() -> None:
+    with socket.socket() as server:
+        server.bind(("127.0.0.1", 0))
+        server.listen()
+        port = server.getsockname()[1]
+        assert not processes.is_free(port)
+        assert f"process {os.getpid()} (" in processes.holder(port)
+    assert processes.is_free(port)
+
+
+# ---- processes -------------------------------------------------------------------------------
+
+
+def test_processes_of_a_folder_are_found_and_ended(tmp_path: Path) -> None:
+    """By their command alone, as after a supervisor that was killed."""
+    code = "import time; time.sleep(60)"
+    marks = [f"-Djava.io.tmpdir={tmp_path}/{part}/tmp" for part in ("store", "flink")]
+    kinds = ["TabletServer", "TaskManagerRunner"]
+    children = [
+        subprocess.Popen([sys.executable, "-c", code, mark, kind])
+        for mark, kind in zip(marks, kinds, strict=True)
+    ]
+    try:
+        # Flink's end before the store's.
+        assert [one.kind for one in processes.servers_of(tmp_path)] == ["taskmanager", "tablet"]
+        assert processes.servers_of(tmp_path / "store") == []
+        assert processes.supervisor_of(tmp_path) is None
+        processes.end_servers(tmp_path, 5)
+        assert processes.servers_of(tmp_path) == []
+        assert [child.wait(5) for child in children] == [-signal.SIGTERM] * 2
+    finally:
+        for child in children:
+            child.kill()
+            child.wait()
+
+
+def test_waits_grow_and_start_anew() -> None:
+    wait, waits = watch.NO_WAIT, []
+    for _ in range(8):
+        wait = watch.after_failure(wait, 1.0)
+        waits.append(wait.seconds)
+    assert waits == [0, 1, 2, 4, 8, 16, 30, 30]
+    assert watch.after_failure(wait, watch.STEADY_S) == (1, 0)
+
+
+def test_what_ends_is_started_again_and_told(tmp_path: Path) -> None:
+    told: list[tuple[str, str, str]] = []
+    pids: list[int] = []
+
+    def tell(name: str, now: str, pid: int | None, problem: str) -> None:
+        told.append((name, now, problem))
+        pids.extend([] if pid is None else [pid])
+
+    good = (sys.executable, "-c", "import time; time.sleep(60)")
+    bad = (sys.executable, "-c", "raise ValueError('no such thing')")
+    commands = [
+        flink.Command("good", good, tmp_path / "good.log"),
+        flink.Command("bad", bad, tmp_path / "bad.log"),
+    ]
+    (tmp_path / "bad.out").write_text("OldError: of an earlier start\n")
+    with watch.kept_alive(commands, dict(os.environ), tmp_path, tell):
+        deadline = time.monotonic() + 20
+        while len([one for one in told if one[:2] == ("bad", "waiting")]) < 2:
+            assert time.monotonic() < deadline
+            time.sleep(0.05)
+        os.kill(pids[0], signal.SIGKILL)
+        while not any(name == "good" and "signal 9" in why for name, _, why in told):
+            assert time.monotonic() < deadline
+            time.sleep(0.05)
+    first, second, *_ = [why for name, now, why in told if (name, now) == ("bad", "waiting")]
+    assert first.startswith("ended with code 1 after 0 s: ValueError: no such thing")
+    assert "2 times in a row; the next start in 1 s" in second
+    assert [now for name, now, _ in told if name == "good"][:2] == ["running", "waiting"]
+    assert not any(processes.lives(pid) for pid in pids)
+
+
+# ---- jobs ------------------------------------------------------------------------------------
+
+
+def test_jobs_that_are_asked_for() -> None:
+    known = ["rsi-14", "trend"]
+    assert [one.text for one in names.asked("all", (), known)] == list(names.JOBS)
+    (own,) = names.asked("strategies", ("trend", "rsi-14"), known)
+    assert own.text == "strategies:rsi-14,trend"
+    assert names.parse(own.text) == own
+    for job, strategies, part in (
+        ("indicator", (), "did you mean 'indicators'"),
+        ("tradepicker", ("trend",), "--strategy is for the job strategies"),
+        ("strategies", ("trnd",), "did you mean 'trend'"),
+    ):
+        with pytest.raises(ConfigError, match=part):
+            names.asked(job, strategies, known)
+
+
+def test_strategies_stay_divided_and_never_run_twice() -> None:
+    assert [one.text for one in names.wanted([])] == list(names.JOBS)
+    kept = [one.text for one in names.wanted(["strategies:a", "strategies:b", "indicators"])]
+    assert kept == ["indicators", "strategies:a", "strategies:b", *names.JOBS[2:]]
+    names.refuse_doubles([names.parse("strategies:a")], ["strategies:b", "indicators"])
+    for running in ("strategies", "strategies:a,c"):
+        with pytest.raises(ConfigError, match="would run twice"):
+            names.refuse_doubles([names.parse("strategies:a")], [running])
+
+
+def test_where_a_job_goes_on(tmp_path: Path) -> None:
+    checkpoints = tmp_path / "flink" / "checkpoints" / "id"
+    for number in (9, 10, 11):
+        (checkpoints / f"chk-{number}").mkdir(parents=True)
+    for number in (9, 10):  # the last one is not whole
+        (checkpoints / f"chk-{number}" / "_metadata").write_text("")
+    ran = state.JobRecord("indicators", "id", "/gone")
+    assert submission.point_of(tmp_path, ran) == str(checkpoints / "chk-10")
+    assert submission.point_of(tmp_path, state.JobRecord("indicators", "", "")) == ""
+    for lost in (ran._replace(job_id=""), ran._replace(job_id="other", point="")):
+        with pytest.raises(ConfigError, match=r"is gone.*--fresh"):
+            submission.point_of(tmp_path, lost)
+
+
+def test_why_the_client_failed() -> None:
+    text = (
+        "Traceback (most recent call last):\n  File x\nudfs.errors.ConfigError: no such stage\n"
+        "org.apache.flink.client.program.ProgramAbortException: java.lang.RuntimeException: Python "
+        "process exits with code: 1\nCaused by: java.lang.RuntimeException: Python process exits\n"
+    )
+    assert submission.failure(text) == "udfs.errors.ConfigError: no such stage"
+    assert submission.failure("Caused by: java.X: no route") == "java.X: no route"
+    assert submission.failure("") == "Flink's client failed"
+    assert reason("a\nCaused by: first\n at x\nCaused by: java.Y: last\n at y") == "java.Y: last"
+
+
+# ---- status ----------------------------------------------------------------------------------
+
+
+def test_how_far_stages_are_behind() -> None:
+    instances = [("broker", "main"), ("broker", "ends"), ("engine", "main")]
+    progress = {("feed", "main"): 600, ("broker", "main"): 600, ("broker", "ends"): 540}
+    assert lag_of(progress, instances) == {"broker": 60, "engine": None}
+    assert lag_of({}, instances) == {"broker": None, "engine": None}
+
+
+def test_another_versions_table_is_told() -> None:
+    table = TABLES["progress"]
+    contract = [("stage", "STRING NOT NULL"), ("instance", "STRING NOT NULL")]
+    with pytest.raises(ConfigError) as caught:
+        check_columns(table, [*contract, ("old", "INT")], "live")
+    assert "table progress of database live was made by another version" in str(caught.value)
+    assert "old is INT and should be absent" in str(caught.value)
+    assert "another run.id" in str(caught.value)
+
+
+def test_the_stack_of_the_current_directory(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(ConfigError, match="tradeflow up"):
+        place.find(None)
+    for name in ("a", "b"):
+        (tmp_path / place.STACKS / name).mkdir(parents=True)
+        state.write(a_stack(tmp_path / place.STACKS / name))
+        if name == "a":
+            assert place.find(None) == tmp_path / place.STACKS / "a"
+    with pytest.raises(ConfigError, match="several stacks: name one by --dir"):
+        place.find(None)
+    assert place.find(Path("x")) == tmp_path / "x"
+    assert place.folder_of("r", None) == tmp_path / place.STACKS / "r"
+
+
+def test_logs_by_name(tmp_path: Path) -> None:
+    for file in ("log/supervisor.log", "flink/log/jobmanager.log", "flink/log/client.out"):
+        (tmp_path / file).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / file).write_text("one\ntwo\nthree\n")
+    assert last_lines(log_of(tmp_path, "jobmanager"), 2) == ["two", "three"]
+    assert log_of(tmp_path, "client").name == "client.out"
+    with pytest.raises(ConfigError, match=r"did you mean 'jobmanager'.*logs are client"):
+        log_of(tmp_path, "jobmanger")
