@@ -27,12 +27,14 @@ JARS := $(STAMPS)/jars
 
 UDF_SOURCES := $(shell find udfs -name '*.py')
 EXAMPLE_CONFIG := conf/backtest.yaml
+LIVE_CONFIG := conf/live.yaml
 # The last of the example's files to be written: where it is, all are.
 EXAMPLE_BARS := data/example/ECHOUSD.parquet
 REAL_CONFIG := conf/real.yaml
 REAL_BARS := data/real/EURUSD-2017-12.parquet
 
-.PHONY: golden help setup setup-test jars backtest backtest-real test test-fast check bench lock
+.PHONY: golden help setup setup-test jars backtest backtest-real live test test-live test-fast check
+.PHONY: bench lock
 .PHONY: clean clean-all notebook pictures
 .PHONY: need-python need-java need-maven need-uv
 
@@ -136,6 +138,12 @@ $(REAL_BARS): requirements-real.lock | setup
 	@echo "backtest-real: the bars that are missing are those of weekends and of Christmas"
 	@touch $@
 
+# The view ends with Ctrl-C, or once all bars are worked. The stack runs on: the next call resumes.
+live: setup jars $(EXAMPLE_BARS)  ## run conf/live.yaml on this machine and feed it the example bars, an hour a minute
+	@$(BIN)/tradeflow up --config $(LIVE_CONFIG)
+	@$(BIN)/tradeflow watch --config $(LIVE_CONFIG) --replay 60x || [ $$? -eq 130 ]
+	@echo "live: it runs on; 'tradeflow status' shows it, 'tradeflow down' ends it"
+
 # A notebook needs no Java. The server listens on this machine only, and asks for its token.
 notebook: $(EDITABLE) $(WARM) $(NOTEBOOK)  ## open the first backtest in JupyterLab
 	@$(BIN)/jupyter lab --ip=127.0.0.1 $(if $(filter 0,$(shell id -u)),--allow-root) \
@@ -143,11 +151,14 @@ notebook: $(EDITABLE) $(WARM) $(NOTEBOOK)  ## open the first backtest in Jupyter
 
 # ---- checks ----------------------------------------------------------------------------------
 
-test: setup-test check  ## everything: style, types, tests without a JVM, then those with one
+test: setup-test check  ## style, types, tests without a JVM, then those with one
 	@echo "test: without a JVM"
 	@$(PYTEST_WITHOUT_JVM)
 	@echo "test: with Flink"
 	@$(PYTEST) -m flink
+
+test-live: setup-test jars  ## real store, real Flink, kills: some 30 minutes
+	@$(PYTEST) -m live
 
 test-fast: setup-test check  ## style, types, and the tests that need no JVM
 	@$(PYTEST_WITHOUT_JVM)

@@ -88,6 +88,14 @@ def tail(client: Client, table: Table, enough: Callable[[Sequence[Record]], bool
         size *= TAIL_GROWTH
 
 
+def since(client: Client, table: Table, offset: int | None) -> tuple[int, list[Record]]:
+    """Rows of a history from an offset on (None: from the first); the offset to go on from."""
+    after = end(client, table)
+    if offset is not None and offset >= after:
+        return after, []
+    return after, client.call(lambda session: _span(session, table, offset), READ_LIMIT_S)
+
+
 def follow(client: Client, table: Table, offset: int) -> Iterator[list[Change]]:
     """Rows from an offset of the log on, as they come, for ever; an empty list now and then."""
     held: list[tuple[Session, fluss.LogScanner]] = []
