@@ -26,6 +26,10 @@ from cli.logs import EXAMPLES as LOGS_EXAMPLES
 from cli.logs import logs
 from cli.lookahead import EXAMPLES as LOOKAHEAD_EXAMPLES
 from cli.lookahead import lookahead
+from cli.rebuild import EXAMPLES as REBUILD_EXAMPLES
+from cli.rebuild import rebuild
+from cli.rejects import EXAMPLES as REJECTS_EXAMPLES
+from cli.rejects import rejects
 from cli.replay import EXAMPLES as REPLAY_EXAMPLES
 from cli.replay import replay
 from cli.status import EXAMPLES as STATUS_EXAMPLES
@@ -39,6 +43,8 @@ from cli.table import table
 from cli.tables import tables
 from cli.up import EXAMPLES as UP_EXAMPLES
 from cli.up import up
+from cli.watch import EXAMPLES as WATCH_EXAMPLES
+from cli.watch import watch
 
 RUN = "Run"
 LIVE = "Live"
@@ -97,8 +103,11 @@ app.command(rich_help_panel=LIVE, epilog=SUBMIT_EXAMPLES)(submit)
 app.command(rich_help_panel=LIVE, epilog=LOGS_EXAMPLES)(logs)
 app.command(rich_help_panel=LIVE, epilog=DOWN_EXAMPLES)(down)
 app.command(rich_help_panel=LIVE, epilog=REPLAY_EXAMPLES)(replay)
+app.command(rich_help_panel=LIVE, epilog=WATCH_EXAMPLES)(watch)
 app.command(rich_help_panel=LIVE, epilog=INGEST_EXAMPLES)(ingest)
 app.command(rich_help_panel=LIVE, epilog=TABLE_EXAMPLES)(table)
+app.command(rich_help_panel=LIVE, epilog=REBUILD_EXAMPLES)(rebuild)
+app.command(rich_help_panel=LIVE, epilog=REJECTS_EXAMPLES)(rejects)
 app.command(rich_help_panel=LOOK_UP, epilog=STRATEGIES_EXAMPLES)(strategies)
 app.command(rich_help_panel=LOOK_UP)(tables)
 app.command(rich_help_panel=SET_UP)(doctor)
