@@ -1,0 +1,207 @@
+"""How long a minute takes through the live jobs, hop by hop, on a stack of its own.
+
+    python benchmarks/live/latency.py [SYMBOLS STRATEGIES [MINUTES [PER_SECOND]]]
+
+Each second a minute of bars is written and then its progress row. From that write on: when each
+stage's progress of the minute, and the first and last accepted row of it, are seen by a reader.
+Asked for: p95 of the accepted row at most 150 ms with 10 symbols and 6 strategies, 700 ms with 50
+and 20.
+"""
+
+import asyncio
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import fluss
+import numpy as np
+
+from feeds.live.client import Client, Writing
+from jobs.stack import control, ending
+from schemas.config import parse_config
+from schemas.market import PRICE_1M_HISTORY
+from schemas.ops import PROGRESS
+from schemas.signals import ACCEPTED_TRADE_SIGNAL_HISTORY
+from schemas.table import Table, store_columns
+from udfs.simulate import SymbolSpec, simulate
+
+START = 1_711_756_800_000
+MINUTE_MS = 60_000
+WARM_MINUTES = 120  # written at once before, so that features have values
+STAGES = ("indicators", "strategies", "broker", "engine", "tradepicker")
+KINDS: tuple[tuple[str, dict[str, Any]], ...] = (
+    ("ema_cross", {"fast": 3, "slow": 8}),
+    ("rsi_reversion", {"period": 7, "low": 40, "high": 60}),
+    ("macd_trend", {"fast": 6, "slow": 13, "signal": 5}),
+    ("bollinger_breakout", {"period": 10, "k": 1}),
+    ("donchian_breakout", {"entry": 8, "exit": 5}),
+    ("trend_pullback", {"trend_tf": "15m", "trend_ema": 3, "rsi_period": 5, "low": 45, "high": 60}),
+)
+
+
+def main() -> None:
+    """Run and print."""
+    given = [int(text) for text in sys.argv[1:]]
+    symbols, strategies, minutes, rate = (*given, *(10, 6, 240, 1)[len(given) :])
+    with tempfile.TemporaryDirectory(prefix="tradeflow-latency-") as name:
+        folder = Path(name) / "stack"
+        tree = configuration(symbols, strategies)
+        try:
+            up = control.up(parse_config(tree), folder, note=print)
+            if up.problems:
+                sys.exit("\n".join(up.problems))
+            measure(up.stack.bootstrap, up.stack.database, symbols, minutes, rate)
+        finally:
+            ending.down(folder, savepoint=False)
+
+
+def configuration(symbols: int, strategies: int) -> dict[str, Any]:
+    """So many of both; every account takes all strategies, one of them has a cap."""
+    chosen = [
+        {"id": f"s{n:02d}", "kind": KINDS[n % 6][0], "timeframe": "1m", "params": KINDS[n % 6][1]}
+        for n in range(strategies)
+    ]
+    ids = [str(one["id"]) for one in chosen]
+    return {
+        "run.id": "latency",
+        "symbols": {f"S{n:02d}USD": {} for n in range(symbols)},
+        "strategies": chosen,
+        "accounts": [
+            {"id": "capped", "strategies": ids, "sizing": {"notional": "1000"}},
+            {
+                "id": "free",
+                "strategies": ids,
+                "sizing": {"notional": "1000"},
+                "limits": {"maxOpenPositions": None},
+            },
+        ],
+        "engine.outputs": "full",
+        "store.kind": "fluss",
+    }
+
+
+def measure(bootstrap: str, database: str, symbols: int, minutes: int, rate: int) -> None:
+    """Feed, watch, and print the figures."""
+    specs = [
+        SymbolSpec(f"S{n:02d}USD", 100.0 + n, 4, 0.04, 0.5, 30.0, 1.0, 3) for n in range(symbols)
+    ]
+    bars = simulate(7, specs, START, WARM_MINUTES + minutes + 1)
+    seen: dict[tuple[str, str, int], float] = {}
+    counts: dict[int, int] = {}
+    ready, done = threading.Event(), threading.Event()
+    watching = threading.Thread(
+        target=lambda: asyncio.run(watch(bootstrap, database, seen, counts, ready, done))
+    )
+    watching.start()
+    ready.wait()
+    written: dict[int, float] = {}
+    with Client(bootstrap, database) as client:
+        for minute in range(WARM_MINUTES + minutes):
+            began = time.perf_counter()
+            tick = START + (minute + 1) * MINUTE_MS
+            rows = [
+                bar_row(name, one, int(at[0]))
+                for name, one in bars.items()
+                if len(at := np.flatnonzero(one.ts == tick - MINUTE_MS))
+            ]
+            client.write(Writing(PRICE_1M_HISTORY, rows))
+            written[tick] = time.perf_counter()
+            client.write(Writing(PROGRESS, [("feed", "main", tick, len(rows))]))
+            if minute == WARM_MINUTES - 1:
+                wait_for(lambda tick=tick: ("tradepicker", "main", tick) in seen)  # type: ignore[misc]
+            if minute >= WARM_MINUTES:
+                time.sleep(max(0.0, 1 / rate - (time.perf_counter() - began)))
+        last = max(written)
+        wait_for(lambda: ("tradepicker", "main", last) in seen)
+        time.sleep(1)
+    done.set()
+    watching.join()
+    show(written, seen, counts)
+
+
+def bar_row(symbol: str, bars: Any, at: int) -> tuple[Any, ...]:
+    """A bar as the table has it."""
+    row = {name: getattr(bars, name)[at].item() for name in bars._fields}
+    row |= {"symbol": symbol, "feed": "main", "late": False}
+    return tuple(row[column.name] for column in store_columns(PRICE_1M_HISTORY))
+
+
+def wait_for(holds: Any) -> None:
+    """Up to two minutes."""
+    deadline = time.monotonic() + 120
+    while not holds():
+        if time.monotonic() > deadline:
+            sys.exit("the stages did not come to the end of the bars")
+        time.sleep(0.01)
+
+
+async def watch(
+    bootstrap: str,
+    database: str,
+    seen: dict[tuple[str, str, int], float],
+    counts: dict[int, int],
+    ready: threading.Event,
+    done: threading.Event,
+) -> None:
+    """Note when rows are seen first: progress by stage, accepted rows by tick (first and last)."""
+    settings = {"bootstrap.servers": bootstrap, "scanner.log.fetch.wait-max-time-ms": "5"}
+    connection = await fluss.FlussConnection.create(fluss.Config(settings))
+    scans = [
+        (table, await scanner(connection, database, table))
+        for table in (PROGRESS, ACCEPTED_TRADE_SIGNAL_HISTORY)
+    ]
+    ready.set()
+
+    async def follow(table: Table, scan: fluss.LogScanner) -> None:
+        while not done.is_set():
+            for record in await scan.poll(50):
+                now, row = time.perf_counter(), record.row
+                if table is PROGRESS:
+                    seen.setdefault((row["stage"], row["instance"], row["ts"]), now)
+                    seen[row["stage"], "last", row["ts"]] = now
+                else:
+                    counts[row["ts"]] = counts.get(row["ts"], 0) + 1
+                    seen.setdefault(("accepted", "first", row["ts"]), now)
+                    seen["accepted", "last", row["ts"]] = now
+
+    await asyncio.gather(*(follow(table, scan) for table, scan in scans))
+
+
+async def scanner(
+    connection: fluss.FlussConnection, database: str, table: Table
+) -> fluss.LogScanner:
+    """A reader of a table's log from its start."""
+    found = await connection.get_table(fluss.TablePath(database, table.name))
+    scan = await found.new_scan().create_log_scanner()
+    scan.subscribe(0, fluss.EARLIEST_OFFSET)
+    return scan
+
+
+def show(
+    written: dict[int, float], seen: dict[tuple[str, str, int], float], counts: dict[int, int]
+) -> None:
+    """A line per hop, ms since the write of the feed's progress row."""
+    ticks = sorted(written)[WARM_MINUTES:]
+    print(f"{len(ticks)} minutes, {sum(counts.get(tick, 0) for tick in ticks)} accepted rows")
+    hops = [(stage, (stage, "last")) for stage in STAGES]
+    hops += [("first accepted row", ("accepted", "first")), ("last accepted", ("accepted", "last"))]
+    print(f"{'seen, ms after the write':28}{'p50':>8}{'p95':>8}{'p99':>8}{'max':>8}{'n':>6}")
+    for name, key in hops:
+        waits = [seen[*key, t] - written[t] for t in ticks if (*key, t) in seen]
+        print(f"{name:28}{line(waits)}{len(waits):6}")
+
+
+def line(seconds: Sequence[float]) -> str:
+    """Quantiles in ms."""
+    if not seconds:
+        return f"{'-':>8}" * 4
+    ms = np.array(seconds) * 1000
+    return "".join(f"{value:8.0f}" for value in [*np.percentile(ms, (50, 95, 99)), ms.max()])
+
+
+if __name__ == "__main__":
+    main()
