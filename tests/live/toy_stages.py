@@ -25,6 +25,7 @@ PAYLOAD = (
 )
 HALVES = ("even", "odd")  # instances of totals
 CLOCK = "clock"  # a key that is called at each tick
+UNREAD = "unread"  # a symbol that totals does not read, so nobody counts it
 NAMES = ("symbol", "ts", *(column.name for column in PAYLOAD))
 
 
@@ -77,6 +78,7 @@ def sums() -> Stage:
         patience_ms=None,
         wake=lambda tick: [],
         work=work_sums,
+        memory_ttl_ms=BASE_MS,
     )
 
 
@@ -89,7 +91,7 @@ def totals() -> Stage:
         BASE_MS,
         lambda values: ("sums", INSTANCE),
         by_symbol,
-        where="`symbol` <> 'unread'",
+        where=f"`symbol` <> '{UNREAD}'",
     )
     own_input = Input(
         TABLES[TOTALS],
@@ -110,7 +112,6 @@ def totals() -> Stage:
         patience_ms=None,
         wake=lambda tick: [CLOCK],
         work=partial(work_totals, "total"),
-        memory_ttl_ms=BASE_MS,
     )
 
 
@@ -133,7 +134,8 @@ def work_sums(key: str, state: bytes | None, memory: Memory, bundle: Bundle) -> 
         if name not in memory.facts:  # a bar that is read again changes nothing
             memory.facts[name] = str(bundle.tick)
             count += 1
-        out.append(Row(0, (*row.values, count), INSTANCE))
+        counted = None if key == UNREAD else INSTANCE
+        out.append(Row(0, (*row.values, count), counted))
         end = count % 3 == 0
         out.append(Row(1, (key, *((None, None) if end else row.values[1:3])), delete=end))
     return Worked(str(count).encode(), out)
