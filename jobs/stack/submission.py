@@ -138,9 +138,12 @@ def run_client(stack: Stack, arguments: Sequence[str]) -> str:
 def failure(text: str) -> str:
     """The lines of the client's output that say what went wrong: what Python raised, else Java."""
     before = text.partition(WRAPPED)[0]
-    raised = re.findall(r"^(?:\w+\.)*\w*(?:Error|Exception|Refusal)\b.*", before, re.M)
-    caused = re.findall(r"^Caused by: (.*)", before, re.M) or re.findall(
-        r"^Caused by: (.*)", text, re.M
-    )
-    found = caused[-1:] or raised[-1:] or text.strip().splitlines()[-LINES_SHOWN:]
-    return " ".join(found)[:1000] or "Flink's client failed"
+    for where in (before, text):
+        # A fault of Java that Python passed on, before the line of Python that says so.
+        found = re.findall(r"^\s*: (\S*(?:Error|Exception).*)|^Caused by: (.*)", where, re.M)
+        raised = re.findall(r"^(?:\w+\.)*\w*(?:Error|Exception|Refusal)\b.*", where, re.M)
+        words = [java or cause for java, cause in found][-1:] or raised[-1:]
+        if words:
+            return words[0][:1000]
+    last = text.strip().splitlines()[-LINES_SHOWN:]
+    return " ".join(last)[:1000] or "Flink's client failed"
