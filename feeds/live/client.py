@@ -18,10 +18,12 @@ import fluss
 
 from jobs import fluss_tables
 from schemas.table import Table
+from schemas.tables import TABLES
 from udfs.errors import ConfigError, InvariantError
 
-CALL_LIMIT_S = 15.0
-RETRY_S = 10.0  # how long calls are tried again, unless a client is told otherwise
+CALL_LIMIT_S = 10.0
+MAKE_LIMIT_S = 60.0
+RETRY_S = 20.0  # how long calls are tried again, unless a client is told otherwise
 PAUSE_S = 0.5
 QUIET_S = 3.0  # a new table, or a moved one, has no leader for a moment
 LOOK_S = 0.2  # how often a wait looks whether it should end
@@ -186,9 +188,9 @@ class Client:
         while True:
             try:
                 return future.result(LOOK_S)
-            except NotYet:
+            except NotYet:  # TimeoutError itself, also where the work raised it
                 if future.done():
-                    raise TimeoutError from None
+                    raise
                 if self._stop.is_set() and not stopped:
                     stopped, deadline = True, min(deadline, time.monotonic() + STOP_GRACE_S)
                 if time.monotonic() > deadline:
@@ -199,6 +201,8 @@ class Client:
                 raise
 
     def _problem(self, error: Exception, limit_s: float) -> str:
+        if isinstance(error, TimeoutError) and str(error):
+            return f"the store at {self.bootstrap}, database {self.database}: {error}"
         if isinstance(error, TimeoutError):
             return f"the store at {self.bootstrap} did not answer in {limit_s:g} s; is it running?"
         said = str(error).partition("\n")[0]
@@ -263,6 +267,13 @@ def make_tables(client: Client) -> None:
     """Make the database and its tables where they are not there; others may do it at once."""
 
     async def make(session: Session) -> None:
-        await fluss_tables.create_tables(client.bootstrap, client.database)
+        await session.admin.create_database(session.database, ignore_if_exists=True)
+        there = set(await session.admin.list_tables(session.database))
+        for table in TABLES.values():
+            if table.name not in there:
+                descriptor = fluss_tables.descriptor(table)
+                await session.admin.create_table(
+                    session.path(table), descriptor, ignore_if_exists=True
+                )
 
-    client.call(make, 60.0)
+    client.call(make, MAKE_LIMIT_S)

@@ -1,5 +1,6 @@
 """Tables of a store as a whole, the end of their logs, and rows as they come."""
 
+import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
@@ -10,10 +11,8 @@ from feeds.live.client import BUCKET, CALL_LIMIT_S, Client, Session
 from schemas.table import Kind, Table, fluss_table
 from udfs.errors import ConfigError, Refusal, nearest
 
-POLL_MS = 500
-# Offsets at the end of a log may hold no record. So the end is where polls stay empty although the
-# store answers in between.
-EMPTY_POLLS = 3
+POLL_MS = 400
+EMPTY_POLLS = 2
 READ_LIMIT_S = 600.0
 TAIL_ROWS = 5_000
 TAIL_GROWTH = 8
@@ -102,9 +101,7 @@ def follow(client: Client, table: Table, offset: int) -> Iterator[list[Change]]:
 
     async def poll(session: Session) -> tuple[int, list[Change]]:
         if not held or held[0][0] is not session:
-            scanner = await (await session.table(table)).new_scan().create_log_scanner()
-            scanner.subscribe(BUCKET, offset)
-            held[:] = [(session, scanner)]
+            held[:] = [(session, await _scanner(session, table, offset))]
         records = await held[0][1].poll(POLL_MS)
         if not records:
             await session.offsets(table)  # else an absent store would look like a quiet one
@@ -123,32 +120,52 @@ def follow(client: Client, table: Table, offset: int) -> Iterator[list[Change]]:
 
 async def _span(session: Session, table: Table, start: int | None) -> list[Record]:
     """Rows of a history table from an offset on, up to what was the end when this began."""
+    return [record.row for record in await _records(session, table, start)]
+
+
+async def _records(session: Session, table: Table, start: int | None) -> list[fluss.ScanRecord]:
+    """Records of a log from an offset on, up to what was the end when this began.
+
+    The end is reached at the last offset, or where the last record is given again and nothing
+    after it: the last offsets may hold none, and polls are also empty while a server comes back.
+    TimeoutError where neither comes in time.
+    """
     first, after = await session.offsets(table)
     position = first if start is None else start
-    rows: list[Record] = []
+    found: list[fluss.ScanRecord] = []
     if position >= after:
-        return rows
-    scanner = await (await session.table(table)).new_scan().create_log_scanner()
-    scanner.subscribe(BUCKET, position)
-    empty = 0
-    while position < after and empty < EMPTY_POLLS:
+        return found
+    scanner = await _scanner(session, table, position)
+    empty, moved = 0, time.monotonic()
+    is_sure = position > first  # of a part without any record nothing is to be known
+    while position < after and not (is_sure and empty >= EMPTY_POLLS):
         records = await scanner.poll(POLL_MS)
-        if not records:
+        if records:
+            empty, moved = 0, time.monotonic()
+        elif time.monotonic() - moved > CALL_LIMIT_S:
+            raise TimeoutError(f"{table.name} gives no rows at {position}, and {after} is its end")
+        else:
             empty += 1
-            await session.offsets(table)
-            continue
-        empty = 0
+            if found and not is_sure:
+                scanner = await _scanner(session, table, position - 1)
         for record in records:
-            position = record.offset + 1
-            if position > after:
-                break
-            rows.append(record.row)
-    return rows
+            if record.offset == position - 1:
+                is_sure = True
+            elif record.offset < after:
+                found.append(record)
+                position, is_sure = record.offset + 1, False
+    return found
+
+
+async def _scanner(session: Session, table: Table, offset: int) -> fluss.LogScanner:
+    scanner = await (await session.table(table)).new_scan().create_log_scanner()
+    scanner.subscribe(BUCKET, offset)
+    return scanner
 
 
 async def _latest(session: Session, table: Table) -> pa.Table:
     """A latest table by one scan, or folded from its changes where it may be too large for that."""
-    first, after = await session.offsets(table)
+    first, _ = await session.offsets(table)
     found = await session.table(table)
     bucket = fluss.TableBucket(found.get_table_info().table_id, BUCKET)
     scan = found.new_scan().limit(SCAN_ROWS).create_bucket_batch_scanner(bucket)
@@ -161,19 +178,12 @@ async def _latest(session: Session, table: Table) -> pa.Table:
             "can't be read whole"
         )
     rows: dict[tuple[Any, ...], Record] = {}
-    scanner = await found.new_scan().create_log_scanner()
-    scanner.subscribe(BUCKET, first)
-    position, empty = first, 0
-    while position < after and empty < EMPTY_POLLS:
-        records = await scanner.poll(POLL_MS)
-        empty = 0 if records else empty + 1
-        for record in records:
-            position = record.offset + 1
-            key = tuple(record.row[name] for name in table.key)
-            if record.change_type in ENDS:
-                rows.pop(key, None)
-            else:
-                rows[key] = record.row
+    for record in await _records(session, table, first):
+        key = tuple(record.row[name] for name in table.key)
+        if record.change_type in ENDS:
+            rows.pop(key, None)
+        else:
+            rows[key] = record.row
     return arrow(table, list(rows.values()))
 
 
