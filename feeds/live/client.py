@@ -21,7 +21,7 @@ from schemas.table import Table
 from schemas.tables import TABLES
 from udfs.errors import ConfigError, InvariantError
 
-CALL_LIMIT_S = 10.0
+CALL_LIMIT_S = 15.0
 MAKE_LIMIT_S = 60.0
 RETRY_S = 20.0  # how long calls are tried again, unless a client is told otherwise
 PAUSE_S = 0.5
