@@ -85,6 +85,8 @@ def show_up(found: "Up", seconds: float, given: Path | None) -> None:
         print(f"the stack of run {stack.run_id} runs already")
     else:
         print(f"the stack of run {stack.run_id} runs ({seconds:.0f} s)")
+    for name in found.came_back:
+        print(f"  {name} goes on by itself")
     for name, point in found.submitted.items():
         print(f"  submitted {name}" + (f", which goes on from {Path(point).name}" if point else ""))
     print(f"store     {stack.bootstrap}, database {stack.database}")

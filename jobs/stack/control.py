@@ -39,8 +39,8 @@ from jobs.stack.submission import submit as submit_jobs
 from schemas.config import Config
 from udfs.errors import ConfigError
 
-START_TIMEOUT_S = 150.0
-JOBS_TIMEOUT_S = 120.0
+START_TIMEOUT_S = 240.0
+JOBS_TIMEOUT_S = 180.0
 END_TIMEOUT_S = 20.0
 SUPERVISOR_TIMEOUT_S = 90.0
 POLL_S = 0.2
@@ -60,10 +60,14 @@ class Wish(NamedTuple):
 
 
 class Up(NamedTuple):
-    """What `up` found and did. `submitted`: job and where it goes on from, empty for nothing."""
+    """What `up` found and did. `submitted`: job and where it goes on from, empty for nothing.
+
+    `came_back`: jobs that Flink brought back itself after all processes were killed.
+    """
 
     stack: Stack
     was_running: bool
+    came_back: list[str]
     submitted: dict[str, str]
     problems: list[str]
 
@@ -109,6 +113,7 @@ def _record(config: Config, folder: Path, wish: Wish, was_running: bool, note: N
                 f"changed: {', '.join(changed)}; processes that run keep the old values until "
                 "`tradeflow down` and `tradeflow up`"
             )
+    slots = flink.slots_of(config.live, len(names.wanted(_recorded(before))))
     database = database_of(config.run.id, config.store.database)
     if before is not None and database != before.database:
         raise ConfigError(
@@ -128,12 +133,15 @@ def _record(config: Config, folder: Path, wish: Wish, was_running: bool, note: N
     stack = _new(config, folder, ports, before)._replace(
         database=database, execution_mode=mode, config_digest=settings.digest(text)
     )
-    slots = flink.slots_of(config.live, len(names.wanted(job.name for job in stack.jobs)))
     write_file(folder / CONFIG, text)
     write(stack)
     flink.copy_code(folder)
     flink.configure(stack, config.live, slots)
     return stack
+
+
+def _recorded(stack: Stack | None) -> list[str]:
+    return [job.name for job in stack.jobs] if stack else []
 
 
 def _new(config: Config, folder: Path, ports: Ports, before: Stack | None) -> Stack:
@@ -222,10 +230,17 @@ def _wait_until_up(stack: Stack, config: Config, note: Note) -> None:
 def _bring_jobs(stack: Stack, wish: Wish, was_running: bool, note: Note) -> Up:
     """Submit the jobs that are missing, and wait until all work."""
     rest = Flink(stack.rest, stack.prefix)
-    there = rest.jobs()
+    try:
+        there = rest.jobs()
+    except FlinkAwayError as error:
+        raise ConfigError(f"{error}; say `tradeflow up` again") from None
+    for job in there:
+        if stack.job(job.name).job_id != job.job_id:
+            record = JobRecord(job.name, job.job_id, stack.job(job.name).point)
+            stack = change(stack.folder, methodcaller("with_job", record))
     wanted = wish.jobs
     if wanted is None:
-        wanted = names.wanted(job.name for job in stack.jobs)
+        wanted = names.wanted(_recorded(stack))
     missing = [one for one in wanted if one.text not in {job.name for job in there}]
     names.refuse_doubles(missing, [job.name for job in there])
     starts = [
@@ -233,6 +248,7 @@ def _bring_jobs(stack: Stack, wish: Wish, was_running: bool, note: Note) -> Up:
         for one in missing
     ]
     problems = []
+    submitted = {}
     if starts:
         note(f"submitting {', '.join(one.name.text for one in starts)}")
         answers = submit_jobs(stack, starts, wish.script)
@@ -240,12 +256,15 @@ def _bring_jobs(stack: Stack, wish: Wish, was_running: bool, note: Note) -> Up:
             name = start.name.text
             if answers[name].job_id:
                 record = JobRecord(name, answers[name].job_id, start.point)
+                gone = names.replaced(start.name, _recorded(stack))
+                change(stack.folder, methodcaller("without_jobs", gone))
                 stack = change(stack.folder, methodcaller("with_job", record))
+                submitted[name] = start.point
             else:
                 problems.append(f"{name} was not submitted: {answers[name].problem}")
-    submitted = {one.name.text: one.point for one in starts if stack.job(one.name.text).job_id}
     problems += _wait_for_jobs(rest, {job.name for job in there} | set(submitted), note)
-    return Up(read(stack.folder) or stack, was_running, submitted, problems)
+    came_back = [] if was_running else [job.name for job in there]
+    return Up(read(stack.folder) or stack, was_running, came_back, submitted, problems)
 
 
 def _wait_for_jobs(rest: Flink, wanted: set[str], note: Note) -> list[str]:

@@ -41,6 +41,8 @@ def asked(job: str, strategies: Sequence[str], known: Iterable[str]) -> list[Job
     for strategy in strategies:
         if strategy not in names:
             raise ConfigError(f"{strategy!r} is no strategy of this run{nearest(strategy, names)}")
+        if "," in strategy:
+            raise ConfigError(f"{strategy!r} has a comma, so it can't have a job of its own")
     return [JobName(job, tuple(sorted(set(strategies))))]
 
 
@@ -53,13 +55,32 @@ def wanted(recorded: Iterable[str]) -> list[JobName]:
     return found
 
 
+def replaced(new: JobName, recorded: Iterable[str]) -> list[str]:
+    """Jobs of before whose strategies, or some of them, `new` has taken over."""
+    return [other.text for other in map(parse, recorded) if _share(new, other)]
+
+
+def _share(one: JobName, other: JobName) -> bool:
+    """Whether a strategy would run in both of two jobs."""
+    every = not one.strategies or not other.strategies
+    both = every or bool(set(one.strategies) & set(other.strategies))
+    return one.job == other.job == SEVERAL and one != other and both
+
+
+def left_out(jobs: Iterable[str], known: Iterable[str]) -> list[str]:
+    """Strategies that none of these jobs runs."""
+    own = [name for name in map(parse, jobs) if name.job == SEVERAL]
+    if any(not name.strategies for name in own):
+        return []
+    return sorted(set(known) - {strategy for name in own for strategy in name.strategies})
+
+
 def refuse_doubles(new: Iterable[JobName], running: Iterable[str]) -> None:
     """ConfigError where a strategy would run in two jobs at once."""
     for name in new:
         for other in map(parse, running):
-            both = set(name.strategies) & set(other.strategies)
-            every = not name.strategies or not other.strategies
-            if name.job == other.job == SEVERAL and name != other and (every or both):
+            if _share(name, other):
+                both = set(name.strategies) & set(other.strategies)
                 what = ", ".join(sorted(both)) or "strategies"
                 raise ConfigError(
                     f"{what} would run twice: in {name.text} and in {other.text}, which runs; "

@@ -81,6 +81,10 @@ def status(folder: Path) -> StackStatus:
     with ThreadPoolExecutor() as pool:
         asked = pool.submit(_store, stack, processes, instances, problems)
         jobs = _jobs(stack, problems, is_up)
+        divided = [job.name for job in jobs if job.id and job.name.startswith(names.SEVERAL)]
+        left = names.left_out(divided, strategies) if divided else []
+        if left:
+            problems.append(f"strategies that no job runs: {', '.join(left)}; `tradeflow submit`")
         found = asked.result()
     tables = found.tables if found else ()
     return StackStatus(

@@ -2,10 +2,12 @@
 
 import http.client
 import json
+import time
 import urllib.request
 from typing import Any, NamedTuple
 
 PATIENCE_S = 2.0
+METRICS_PAUSE_S = 0.4
 GONE = ("FINISHED", "CANCELED", "FAILED", "SUSPENDED")
 MILLISECONDS = 1000.0
 
@@ -68,8 +70,7 @@ class Flink(NamedTuple):
 
     def health(self, job_id: str) -> Health:
         """How a job fares."""
-        metrics = self._ask(f"/jobs/{job_id}/metrics?get=numRestarts")
-        restarts = [int(float(one["value"])) for one in metrics if one["id"] == "numRestarts"]
+        restarts = self._restarts(job_id)
         points = self._ask(f"/jobs/{job_id}/checkpoints")
         latest = points["latest"]["completed"] or points["latest"]["restored"] or {}
         taken = latest.get("latest_ack_timestamp", latest.get("restore_timestamp"))
@@ -77,12 +78,23 @@ class Flink(NamedTuple):
         entries = errors.get("exceptionHistory", {}).get("entries", [])
         problem = entries[0].get("stacktrace", "") if entries else ""
         return Health(
-            restarts=restarts[0] if restarts else None,
+            restarts=restarts,
             checkpoint_ts=taken,
             checkpoint_bytes=latest.get("state_size"),
             checkpoints_failed=points["counts"]["failed"],
             problem=reason(problem),
         )
+
+    def _restarts(self, job_id: str) -> int | None:
+        """How often a job was restarted since the JobManager was started; None: not known yet."""
+        for pause_s in (0.0, METRICS_PAUSE_S):
+            # The first question makes Flink gather what the next one gets.
+            time.sleep(pause_s)
+            metrics = self._ask(f"/jobs/{job_id}/metrics?get=numRestarts")
+            found = [int(float(one["value"])) for one in metrics if one["id"] == "numRestarts"]
+            if found:
+                return found[0]
+        return None
 
     def stop(self, job_id: str, folder: str) -> str:
         """Begin to end a job with a savepoint in `folder`; the number to ask for it by."""

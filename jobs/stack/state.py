@@ -8,7 +8,7 @@ import fcntl
 import json
 import os
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -96,6 +96,10 @@ class Stack(NamedTuple):
         """The same with this record of a job."""
         others = [job for job in self.jobs if job.name != record.name]
         return self._replace(jobs=tuple(sorted([*others, record])))
+
+    def without_jobs(self, gone: Collection[str]) -> "Stack":
+        """The same without the records of these jobs."""
+        return self._replace(jobs=tuple(job for job in self.jobs if job.name not in gone))
 
 
 def database_of(run_id: str, given: str | None) -> str:

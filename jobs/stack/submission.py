@@ -144,6 +144,6 @@ def failure(text: str) -> str:
         raised = re.findall(r"^(?:\w+\.)*\w*(?:Error|Exception|Refusal)\b.*", where, re.M)
         words = [java or cause for java, cause in found][-1:] or raised[-1:]
         if words:
-            return words[0][:1000]
+            return str(words[0])[:1000]
     last = text.strip().splitlines()[-LINES_SHOWN:]
     return " ".join(last)[:1000] or "Flink's client failed"

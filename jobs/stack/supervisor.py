@@ -86,7 +86,9 @@ class Stopped(Exception):
 
 def log(text: str) -> None:
     """A line of the log."""
-    print(time.strftime("%Y-%m-%d %H:%M:%S"), text, flush=True)
+    # One write: two threads speak.
+    sys.stdout.write(f"{time.strftime('%Y-%m-%d %H:%M:%S')} {text}\n")
+    sys.stdout.flush()
 
 
 @contextmanager

@@ -320,6 +320,9 @@ def test_strategies_stay_divided_and_never_run_twice() -> None:
     kept = [one.text for one in names.wanted(["strategies:a", "strategies:b", "indicators"])]
     assert kept == ["indicators", "strategies:a", "strategies:b", *names.JOBS[2:]]
     names.refuse_doubles([names.parse("strategies:a")], ["strategies:b", "indicators"])
+    assert names.replaced(names.parse("strategies"), ["strategies:a", "engine"]) == ["strategies:a"]
+    assert names.left_out(["strategies:a", "engine"], ["a", "b"]) == ["b"]
+    assert names.left_out(["strategies"], ["a", "b"]) == []
     for running in ("strategies", "strategies:a,c"):
         with pytest.raises(ConfigError, match="would run twice"):
             names.refuse_doubles([names.parse("strategies:a")], [running])
