@@ -10,18 +10,20 @@ from collections.abc import Callable, Iterable, Mapping
 
 from jobs.live.stage import Input, Stage, Upstream, Value, Values
 from schemas.ops import PROGRESS as PROGRESS_TABLE
+from schemas.ops import PROGRESS_GAPS
 from schemas.table import MAPS, Column, Kind, Table, Type, literal, quoted, store_columns
 from udfs.errors import InvariantError
 
 PROGRESS = -1  # the kind of a progress row; its body is [stage, instance, rows]
 FETCH_WAIT = "5ms"  # a fetch is not woken by an append, so this is the time until a row is seen
-BATCH_TIMEOUT = "1ms"  # how long a writer gathers rows
+BATCH_TIMEOUT = "1ms"  # how long a writer gathers rows that other stages wait for
+# The same for tables that people read: a writer looks for work that often, were there none either.
+UNHURRIED_BATCH_TIMEOUT = "100ms"
 
 _READ = (
     "/*+ OPTIONS('scan.startup.mode'='earliest', "
     f"'client.scanner.log.fetch.wait-max-time'='{FETCH_WAIT}') */"
 )
-_WRITE = f"/*+ OPTIONS('client.writer.batch-timeout'='{BATCH_TIMEOUT}') */"
 _UNIT_SEPARATOR = r"U&'\001F'"
 _AS_TEXT = frozenset({Type.DOUBLE, Type.DECIMAL, *MAPS})
 # No literal of SQL is an empty map, and STR_TO_MAP of an empty text has one name, the empty one.
@@ -76,12 +78,8 @@ def _progress_query(upstreams: Iterable[Upstream]) -> str:
 def reader(given: Input) -> Callable[[str], Values]:
     """What makes the values of the input's columns of a body."""
     types = {column.name: column.type for column in given.table.columns}
-    parsers = {Type.DOUBLE: float, Type.MAP_DOUBLE: plain_map, Type.MAP_DECIMAL: plain_map}
-    converted: list[tuple[int, Callable[[str], Value]]] = [
-        (at, parsers[types[name]])
-        for at, name in enumerate(given.columns)
-        if types[name] in parsers
-    ]
+    kinds = [types[name] for name in given.columns]
+    converted = [(at, _PARSERS[kind]) for at, kind in enumerate(kinds) if kind in _PARSERS]
 
     def read(body: str) -> Values:
         values: list[Value] = json.loads(body)
@@ -114,8 +112,12 @@ def view_name(table: Table) -> str:
 def insert(table: Table) -> str:
     """The statement that writes the view's rows to the table."""
     values = ", ".join(_written(column) for column in store_columns(table))
+    unhurried = table.kind is Kind.LATEST or table is PROGRESS_GAPS
+    timeout = UNHURRIED_BATCH_TIMEOUT if unhurried else BATCH_TIMEOUT
     return (
-        f"INSERT INTO {quoted(table.name)} {_WRITE} SELECT {values} FROM {quoted(view_name(table))}"
+        f"INSERT INTO {quoted(table.name)}"
+        f" /*+ OPTIONS('client.writer.batch-timeout'='{timeout}') */"
+        f" SELECT {values} FROM {quoted(view_name(table))}"
     )
 
 
