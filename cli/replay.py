@@ -80,7 +80,7 @@ def replay(
         checked = load(config, settings or [], given)
         from feeds.live.client import Client, Stopped
         from feeds.live.place import only_feed, place
-        from feeds.live.replay import Pace, replay
+        from feeds.live.replay import Pace, replay, wait_for_stages
 
         pace = Pace(factor(speed), live_options.gap_ms(max_gap), wait, patience)
         where = place(checked, folder, store, database)
@@ -88,9 +88,12 @@ def replay(
             try:
                 with Client(*where, retry_s=None, note=note, stop=stop) as client:
                     done = replay(client, checked, pace, stop, _Lines())
+                    _show(done, time.monotonic() - began)
+                    if wait and not done.stopped:
+                        wait_for_stages(client, checked, done.last, pace, stop)
+                        print(f"every stage has done it, {time.monotonic() - began:.1f} s")
             except Stopped:
                 raise _interrupted() from None
-    _show(done, time.monotonic() - began)
     if done.stopped:
         raise _interrupted()
 
@@ -124,8 +127,8 @@ class _Lines:
 
         self._last = now
         tick = "" if progress.tick is None else f", at {moment(progress.tick)}"
-        share = 100 * progress.rows // max(progress.total, 1)
-        text = f"{progress.rows:,} of {progress.total:,} bars read ({share} %){tick}"
+        share = 100 * progress.bars // max(progress.total, 1)
+        text = f"{progress.bars:,} of {progress.total:,} bars ({share} %){tick}"
         print(f"{text}, after {now - self._began:.0f} s", file=sys.stderr, flush=True)
 
 

@@ -30,8 +30,8 @@ MAX_GAP_MS = 30 * 86_400_000
 class Pace(NamedTuple):
     """How fast ticks are written: `speed` times as fast as they were, None: without a pause.
 
-    `max_gap_ms` bounds the time without bars, `wait` keeps near the stages and returns once they
-    are done, `patience_s` is how long they may all stand still.
+    `max_gap_ms` bounds the time without bars. `wait` keeps near the stages, and `patience_s` is
+    how long they may all stand still.
     """
 
     speed: float | None = None
@@ -54,9 +54,9 @@ class Replayed(NamedTuple):
 
 
 class Progress(NamedTuple):
-    """How far a replay is: rows read of all, the newest tick that was told."""
+    """How far a replay is: bars in the store of all rows, the newest tick that was told."""
 
-    rows: int
+    bars: int
     total: int
     tick: int | None
 
@@ -81,9 +81,14 @@ def replay(
     run.total = sum(file.rows for file in inputs)
     run.readers = [SymbolReader(plan, task, run.read) for task in tasks]
     run.write()
-    if pace.wait and not stop.is_set():
-        run.watch().wait(run.told, pace.patience_s, stop)
     return run.replayed()
+
+
+def wait_for_stages(
+    client: Client, config: Config, tick: int | None, pace: Pace, stop: threading.Event
+) -> None:
+    """Return once every stage has done the tick. Refusal where none moves, Stopped when stopped."""
+    Watch(client, plan_run(config)).wait(tick, pace.patience_s, stop)
 
 
 class _Replay:
@@ -102,15 +107,14 @@ class _Replay:
         symbols = [symbol.symbol for symbol in plan.symbols]
         self.timeline = Timeline(at, symbols, plan.base_ms, pace.max_gap_ms)
         self.readers: list[SymbolReader] = []
-        self.told, self.total, self.rows_read = at.told, 0, 0
+        self.told, self.total = at.told, 0
         self.bars = self.tick_count = 0
         self.codes: Counter[int] = Counter()
         self._watch: Watch | None = None
 
     def read(self, rows: int) -> None:
         """Rows that were read."""
-        self.rows_read += rows
-        self.show(Progress(self.rows_read, self.total, self.told))
+        self.show(Progress(self.bars + self.timeline.before, self.total, self.told))
 
     def watch(self) -> Watch:
         """What knows how far the stages are."""
@@ -133,10 +137,16 @@ class _Replay:
                 waiting = []
             if self.stop.is_set():
                 break
-            if self.pace.wait and self.told is not None:
-                ahead = self.told - AHEAD_TICKS * self.plan.base_ms
-                self.watch().wait(ahead, self.pace.patience_s, self.stop)
+            if self.pace.wait:
+                self._keep_near()
         self._send([], waiting)
+
+    def _keep_near(self) -> None:
+        """Wait where the stages are far behind."""
+        if self.told is not None and self.timeline.first is not None:
+            tick = self.told - AHEAD_TICKS * self.plan.base_ms
+            if tick >= self.timeline.first:
+                self.watch().wait(tick, self.pace.patience_s, self.stop)
 
     def _batches(self, ticks: Iterator[Tick], clock: "_Clock") -> Iterator[list[Tick]]:
         batch: list[Tick] = []
@@ -164,7 +174,7 @@ class _Replay:
         if told:
             self.tick_count += len(told)
             self.told = told[-1].tick
-            self.show(Progress(self.rows_read, self.total, self.told))
+            self.read(0)
 
     def _refused(self) -> list[Row]:
         """Rows that were refused since this was last asked."""
