@@ -145,6 +145,7 @@ def _jobs(stack: Stack, problems: list[str], is_up: bool) -> tuple[JobStatus, ..
     rest = Flink(stack.rest, stack.prefix)
     running: list[Job] = []
     health = {}
+    answers = is_up
     try:
         if is_up:
             running = rest.jobs()
@@ -153,7 +154,7 @@ def _jobs(stack: Stack, problems: list[str], is_up: bool) -> tuple[JobStatus, ..
                 health = {job.job_id: one for job, one in zip(running, asked, strict=True)}
     except FlinkAwayError as error:
         problems.append(f"{error}; jobs go on as soon as it is back")
-        running = []
+        running, answers = [], False
     now_ms = time.time() * 1000
     found = []
     for job in running:
@@ -181,7 +182,7 @@ def _jobs(stack: Stack, problems: list[str], is_up: bool) -> tuple[JobStatus, ..
     for name in missing:
         point = stack.job(name).point
         found.append(JobStatus(name, None, ABSENT, None, None, None, None, "", point))
-    if missing and running:
+    if missing and answers:
         problems.append(f"jobs that do not run: {', '.join(missing)}; `tradeflow up` submits them")
     return tuple(sorted(found))
 
