@@ -72,6 +72,16 @@ class ExternalAccount:
                 out += self._take(one.report, now_ms, one.refused)
         return out
 
+    def applied(self, text: str, now_ms: int) -> list[Row]:
+        """A report that was refused, as a person has decided that it counts: stale or not."""
+        report = json.loads(text)
+        one_fill = (report.get("order_id"), report.get("fill_id"))
+        for key, one in list(self._waiting.items()):
+            if (one.report.get("order_id"), one.report.get("fill_id")) == one_fill:
+                self._drop(WAITING, key)
+                del self._waiting[key]
+        return self._take(report, now_ms, True, by_hand=True)
+
     def wake(self, now_ms: int) -> list[Row]:
         """What the clock decides."""
         if self.wake_at_ms() is None or now_ms < self._arrived_ms + self._patience():
@@ -91,7 +101,7 @@ class ExternalAccount:
     def _patience(self) -> int:
         return self._settings.patience_ms
 
-    def _take(self, report: Report, now_ms: int, late: bool) -> list[Row]:
+    def _take(self, report: Report, now_ms: int, late: bool, by_hand: bool = False) -> list[Row]:
         self._arrived_ms = now_ms
         symbol = report.get("symbol") or ""
         known = self._memory.facts.get(_name(ORDER, report.get("order_id") or ""))
@@ -105,16 +115,21 @@ class ExternalAccount:
             return []
         if isinstance(found, BadReport):
             return [reject_row(self._settings, report, found)]
-        return self._count(found, late)
+        return self._count(found, late, by_hand)
 
-    def _count(self, fill: Fill, late: bool) -> list[Row]:
-        """A fill on arrival: its change of position, and its booking if it must not wait."""
+    def _count(self, fill: Fill, late: bool, by_hand: bool) -> list[Row]:
+        """A fill on arrival: its change of position, and its booking if it must not wait.
+
+        One that a person applies may be as old as it likes, but not known already.
+        """
         name = (fill.strategy_id, fill.symbol)
         before = self._counted.get(name, engine.EMPTY)
         fact = _name(PAIR, *name, pair(fill))
         known = self._memory.facts.get(fact)
         seen = None if known is None else int(known)
         found = engine.verdict(before, fill, seen, self._settings.ttl_ms)
+        if found is Verdict.STALE and by_hand:
+            found = Verdict.APPLY if seen is None else Verdict.DUPLICATE
         if found is Verdict.STALE:
             return [stale_row(self._settings, fill)]
         if found is Verdict.DUPLICATE:

@@ -41,6 +41,7 @@ from jobs.live.stage import (
     no_journal,
 )
 from schemas.codec import Values
+from schemas.ops import REJECTS
 from schemas.signals import ACCEPTED_TRADE_SIGNAL_HISTORY
 from schemas.trading import EXEC_REPORT_HISTORY, POSITION_CHANGE_HISTORY
 from udfs import engine
@@ -55,7 +56,7 @@ from udfs.state import dump, load_engine
 NAME = "engine"
 STATE_VERSION = 1
 BROKER = ("broker", INSTANCE)
-REPORTS, ORDERS = range(2)
+REPORTS, ORDERS, APPLIED = range(3)
 # Patience for ever would never book a fill that nobody promises to be the last.
 EXTERNAL_PATIENCE_MS = 5_000
 
@@ -119,9 +120,18 @@ def stage(plan: RunPlan, patience_ms: int | None, journal: Journal = no_journal)
         instance=lambda values: None,
         keys=lambda values: [str(values[0])] if values[0] in outside else [],
     )
+    applied = Input(
+        table=REJECTS,
+        columns=("row_json", "row_id", "ts"),
+        ts="ts",
+        lag_ms=0,
+        instance=lambda values: None,
+        keys=lambda values: [name for name in [account_of(values)] if name in outside],
+        where="`source_table` = 'rejects' AND `code` = 'APPLIED'",
+    )
     return Stage(
         name=NAME,
-        inputs=(reports, orders) if outside else (reports,),
+        inputs=(reports, orders, applied) if outside else (reports,),
         upstreams=(Upstream(*BROKER),) if paper else (),
         outputs=OUTPUTS,
         instances=(INSTANCE,),
@@ -140,6 +150,11 @@ def keys(values: Values, paper: frozenset[str]) -> list[str]:
     if account not in paper:
         return [account]
     return [SEPARATOR.join((account, str(report["strategy_id"]), str(report["symbol"])))]
+
+
+def account_of(values: Values) -> str:
+    """The account of a report that a person has applied."""
+    return str(json.loads(str(values[0])).get("account_id"))
 
 
 def work(
@@ -175,6 +190,8 @@ def work_external(
     for row in bundle.rows:
         if row.input == ORDERS:
             out += account.order(str(row.values[1]), str(row.values[2]), bundle.now_ms)
+        elif row.input == APPLIED:
+            out += account.applied(str(row.values[0]), bundle.now_ms)
         else:
             out += account.arrive(row.values, bundle.now_ms)
     if not bundle.rows:

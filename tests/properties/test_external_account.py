@@ -1,6 +1,7 @@
 """An outside broker: fills in disorder and crashes give what the bounded engine books."""
 
 import copy
+import json
 import random
 
 from jobs import engine_files
@@ -144,3 +145,15 @@ def test_a_late_fill_is_booked_on_arrival() -> None:
     late = account.arrive(report(order_id="q", side="SELL", ts=str(START - 1)), 2)
     assert MATCHES in {row.table for row in late}
     assert True in late[0].values
+
+
+def test_a_person_may_apply_what_was_refused_once() -> None:
+    account = ExternalAccount("a", SETTINGS, Memory({}, {}))
+    account.arrive(report(ts=str(START + 8 * DAY_MS)), 0)
+    old = report(order_id="p", ts=str(START), side="SELL")
+    (refused,) = account.arrive(old, 1)
+    assert "STALE_FILL" in refused.values
+    text = json.dumps(dict(zip(REPORT_COLUMNS, old, strict=True)))
+    change, *_ = account.applied(text, 2)
+    assert "SELL" in change.values
+    assert account.applied(text, 3) == []
