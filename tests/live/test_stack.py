@@ -7,7 +7,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Iterator
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -17,7 +17,7 @@ import pytest
 from jobs.fluss_tables import connect
 from jobs.stack import control, names, processes
 from jobs.stack.ending import down
-from jobs.stack.state import Ports, Stack, read
+from jobs.stack.state import Stack, read
 from schemas.config import Config, load_config
 from udfs.errors import ConfigError
 
@@ -80,8 +80,10 @@ def until_it_answers(call: Callable[[], Coroutine[Any, Any, T]]) -> T:
             time.sleep(0.5)
 
 
-def work(stack: Stack, ticks: range) -> None:
-    """Feed ticks; return once both jobs have counted each of all so far once, in order."""
+def work(stack: Stack) -> None:
+    """Feed ten ticks; return once both jobs have counted each of all so far once, in order."""
+    first = max(until_it_answers(lambda: _counted(stack)).values(), default=0) + 1
+    ticks = range(first, first + 10)
     until_it_answers(lambda: _tell(stack, ticks))
     wanted = {f"{job.text}-{tick}": tick for job in JOBS for tick in range(1, ticks.stop)}
     deadline = time.monotonic() + PATIENCE_S
@@ -100,78 +102,77 @@ def kill(stack: Stack, name: str) -> None:
     os.kill(one.pid, signal.SIGKILL)
 
 
-@pytest.fixture
-def folder(tmp_path: Path) -> Any:
-    """A stack's folder; whatever happens, nothing of it runs on."""
-    place = tmp_path / "stack"
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """The folder of the stack that all tests share; whatever happens, nothing of it runs on."""
+    place = tmp_path_factory.mktemp("live") / "stack"
     yield place
-    supervisor = processes.supervisor_of(place)
-    processes.end([] if supervisor is None else [supervisor], 60)
-    processes.end_servers(place, 20)
+    for one in (place, place.with_name("beside")):
+        supervisor = processes.supervisor_of(one)
+        processes.end([] if supervisor is None else [supervisor], 60)
+        processes.end_servers(one, 20)
 
 
-def test_a_stack_lives_through_kills_and_ends(folder: Path) -> None:
-    said: list[str] = []
-    up = control.up(config(), folder, WISH, said.append)
-    stack = up.stack
+def test_what_is_killed_comes_back(folder: Path) -> None:
+    up = control.up(config(), folder, WISH)
     assert up.problems == []
-    assert set(up.submitted) == {"indicators", "tradepicker"}
-    work(stack, range(1, 21))
+    work(up.stack)
     found = status(folder)
     assert {one["name"] for one in found["processes"]} >= {"supervisor", "tablet-0", "jobmanager"}
     assert {one["state"] for one in found["processes"]} == {"running"}
-    assert {"name": "progress", "rows": 20, "is_exact": True} in found["tables"]
+    assert {"name": "progress", "rows": 10, "is_exact": True} in found["tables"]
+    for name in ("taskmanager-0", "jobmanager", "tablet-0"):
+        kill(up.stack, name)
+        work(up.stack)
+
+
+def test_a_second_up_changes_nothing(folder: Path) -> None:
+    control.up(config(), folder, WISH)
     again = control.up(config(), folder, WISH)
     assert (again.was_running, again.submitted, again.problems) == (True, {}, [])
     with pytest.raises(ConfigError, match="another configuration: accounts"):
         control.up(config(**{"accounts.main.fee_bps": 1}), folder, WISH)
-    for number, name in enumerate(("taskmanager-0", "jobmanager", "tablet-0"), 2):
-        kill(stack, name)
-        work(stack, range(number * 10 + 1, number * 10 + 11))
-    ended = down(folder)
-    assert ended.problems == []
-    assert sorted(Path(point).name[:10] for point in ended.points.values()) == ["savepoint-"] * 2
-    assert not processes.servers_of(folder)
-    assert "the stack is down: `tradeflow up` starts it" in status(folder)["problems"]
+    with pytest.raises(ConfigError, match="holds the run"):
+        control.up(config(**{"run.id": "other"}), folder, WISH)
 
 
-def test_what_was_killed_whole_goes_on(folder: Path) -> None:
-    stack = control.up(config(), folder, WISH).stack
-    work(stack, range(1, 11))
-    # With the supervisor gone the rest lives on; the next `up` ends it and starts anew.
+def test_a_job_that_can_not_be_submitted_is_told(folder: Path) -> None:
+    control.up(config(), folder, WISH)
+    failed = control.submit(folder, [names.JobName("strategies", ("broken",))], WISH)
+    assert len(failed.problems) == 1
+    assert "ConfigError: this job is broken" in failed.problems[0]
+
+
+def test_a_second_stack_runs_beside_it(folder: Path) -> None:
+    first = control.up(config(), folder, WISH).stack
+    beside = folder.with_name("beside")
+    with pytest.raises(ConfigError, match=r"port 9123 of coordinator is taken by process \d+"):
+        control.up(config(), beside, WISH._replace(fixed_ports=True))
+    said: list[str] = []
+    second = control.up(config(), beside, WISH._replace(jobs=()), said.append).stack
+    assert not set(second.ports) & set(first.ports)
+    assert "usual ports are taken" in said[0]
+    done = command("down", "--dir", str(beside), "--purge", "--yes")
+    assert (done.returncode, beside.exists()) == (0, False)
+    assert processes.servers_of(folder)
+
+
+def test_what_a_killed_supervisor_left_goes_on(folder: Path) -> None:
+    work(control.up(config(), folder, WISH).stack)
     supervisor = processes.supervisor_of(folder)
     assert supervisor is not None
     os.kill(supervisor, signal.SIGKILL)
     assert "the supervisor does not run" in status(folder)["problems"][0]
-    work(control.up(config(), folder, WISH).stack, range(11, 21))
+    work(control.up(config(), folder, WISH).stack)
+
+
+def test_jobs_go_on_from_savepoints(folder: Path) -> None:
+    work(control.up(config(), folder, WISH).stack)
     ended = down(folder)
     assert ended.problems == []
+    assert [Path(point).name[:10] for point in ended.points.values()] == ["savepoint-"] * 2
+    assert not processes.servers_of(folder)
+    assert status(folder)["problems"] == ["the stack is down: `tradeflow up` starts it"]
     resumed = control.up(config(), folder, WISH)
     assert resumed.submitted == ended.points
-    work(resumed.stack, range(21, 31))
-
-
-def test_what_can_not_start_is_told(folder: Path) -> None:
-    ports = Ports(*(port + 77 for port in control.choose_ports(None, False)))
-    assert all(map(processes.is_free, ports))
-    up = control.up(config(), folder, WISH._replace(jobs=()))
-    failed = control.submit(
-        folder, [names.JobName("strategies", ("broken",))], WISH._replace(jobs=())
-    )
-    assert len(failed.problems) == 1
-    assert "ConfigError: this job is broken" in failed.problems[0]
-    with pytest.raises(ConfigError, match="holds the run"):
-        control.up(config(**{"run.id": "other"}), folder, WISH)
-    beside = folder.with_name("beside")
-    with pytest.raises(ConfigError, match=f"taken by process .*the stack in {folder}"):
-        control.up(config(), beside, WISH._replace(fixed_ports=True))
-    said: list[str] = []
-    try:
-        second = control.up(config(), beside, WISH._replace(jobs=()), said.append)
-        assert not set(second.stack.ports) & set(up.stack.ports)
-        assert "usual ports are taken" in said[0]
-    finally:
-        down(beside)
-    assert processes.servers_of(folder)
-    done = command("down", "--dir", str(folder), "--purge", "--yes")
-    assert (done.returncode, folder.exists()) == (0, False)
+    work(resumed.stack)
