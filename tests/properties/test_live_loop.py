@@ -17,7 +17,7 @@ from udfs.bars import Bars
 from udfs.plan import RunPlan
 from udfs.simulate import EXAMPLE_SYMBOLS, simulate
 
-MINUTES = 260
+MINUTES = 150
 
 
 def write_gappy_bars(folder: Path, seed: int) -> list[pa.Table]:
@@ -57,8 +57,8 @@ def test_live_equals_bounded(tmp_path: Path, seed: int, crash_every: int, long_o
     ends = {t["symbol"][0].as_py(): t["ts"].to_numpy().max() + plan.base_ms for t in bars}
     live = {name: list(rows.values()) for name, rows in tables.rows.items()}
     assert live_equal.differences(folder, lambda name: live.get(name, []), ends) == []
-    assert len(live["paper_trade_match_history"]) > 50
-    assert len(live["rejected_trade_signal_history"]) > 50
+    assert len(live["paper_trade_match_history"]) > 30
+    assert len(live["rejected_trade_signal_history"]) > 30
     assert live.get("progress_gaps", []) == []
     last = {(r["stage"], r["instance"]): r["ts"] for r in live["progress"]}
     assert set(last.values()) == {max(ends.values())}
@@ -85,7 +85,7 @@ def test_what_was_decided_without_another_stage_stays_decided(tmp_path: Path) ->
     changes = tables.logs["position_change_history"]
     assert replay(plan, signals, [*accepted, *rejected], changes) == []
     filled = [row["order_id"] for row in changes]
-    assert len(filled) == len(set(filled)) > 100
+    assert len(filled) == len(set(filled)) > 50
     reported = {row["order_id"]: row["ts"] for row in live["exec_report_history"]}
     assert len(reported) == len(live["exec_report_history"])
     left = {order for order, ts in reported.items() if order not in filled}
