@@ -21,6 +21,7 @@ TAIL = 2_000  # log entries that are read to find the newest of each stage and s
 LONG_TAIL = 50_000
 POLL_MS = 100
 QUIET_S = 0.6
+PAUSES_S = (0.05, 0.2, 0.5)
 PATIENCE_S = 2.0
 
 Progress = Mapping[tuple[str, str], int]  # newest tick by stage and instance
@@ -117,6 +118,13 @@ async def _count(
 
 
 async def _end(connection: fluss.FlussConnection, bootstrap: str, path: fluss.TablePath) -> int:
+    """The end of a table's log. A connection that is new may not know the table's leader yet."""
+    for pause_s in PAUSES_S:
+        try:
+            asked = connection.get_admin().list_offsets(path, [0], fluss.OffsetSpec.latest())
+            return (await asyncio.wait_for(asked, PATIENCE_S))[0]
+        except fluss.FlussError:
+            await asyncio.sleep(pause_s)
     asked = connection.get_admin().list_offsets(path, [0], fluss.OffsetSpec.latest())
     return (await within(asked, bootstrap, PATIENCE_S))[0]
 
