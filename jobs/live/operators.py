@@ -176,10 +176,11 @@ class OrderOperator(KeyedProcessFunction):  # type: ignore[misc]
         return self._order
 
     def _set_timer(self, ctx: KeyedProcessFunction.Context) -> None:
-        until = self._keeper().wait_until()
-        if until is not None and until != self._timer:
-            ctx.timer_service().register_processing_time_timer(until)
-            self._timer = until
+        # One at a time: when it fires, what it was for may be later, and there is one for that.
+        if self._timer is None:
+            self._timer = self._keeper().wait_until()
+            if self._timer is not None:
+                ctx.timer_service().register_processing_time_timer(self._timer)
 
     def _messages(self, sent: list[order.Sent]) -> Iterator[Out]:
         for one in sent:

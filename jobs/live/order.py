@@ -74,7 +74,8 @@ class Order:
 
     A tick is complete once every upstream instance has told its progress and the rows that it
     counted are there, told apart by their ids. A row that comes after its tick was released is
-    handed on with the next tick, as late. `now_ms` is the wall clock; it only serves patience.
+    handed on with the next tick, as late. `now_ms` is the wall clock; it only serves patience: an
+    instance is given up once it has told nothing for so long although others have told the tick.
     """
 
     def __init__(self, stage: Stage, kept: Kept) -> None:
@@ -84,6 +85,7 @@ class Order:
         self._released: int | None = None
         self._absent: set[Name] = set()
         self._waiting_since: int | None = None
+        self._heard: dict[Name, int] = {}  # when an instance told anything
         self._arrivals = 0
         self._kept_ms = 0
         for key, text in kept.items():
@@ -112,9 +114,9 @@ class Order:
 
     def progress(self, tick: int, name: Name, rows: int, now_ms: int) -> list[Sent]:
         """Take in an upstream's progress row, `tick` being its ts and the upstream's lag."""
+        self._heard[name] = now_ms
         if name in self._absent:
             self._absent.discard(name)
-            self._waiting_since = None
             self._keep_book()
         if self._released is not None and tick <= self._released:
             return self._release(now_ms)
@@ -129,15 +131,16 @@ class Order:
         """The wall clock at which patience ends; None where nothing is waited for."""
         if self._waiting_since is None or self._stage.patience_ms is None:
             return None
-        return self._waiting_since + self._stage.patience_ms
+        silent = [self._heard.get(name, 0) for name in self._missing(self._candidate())]
+        return max(self._waiting_since, *silent, 0) + self._stage.patience_ms
 
     def expired(self, now_ms: int) -> list[Sent]:
         """Go on without those that are missing, if patience has ended by now."""
         until = self.wait_until()
         if until is None or now_ms < until or self._waiting_since is None:
             return []
-        self._kept_ms = now_ms
         waited_ms = now_ms - self._waiting_since
+        self._kept_ms = now_ms
         missing = self._missing(self._candidate())
         self._absent.update(missing)
         self._keep_book()
