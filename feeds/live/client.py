@@ -16,13 +16,10 @@ from typing import Any, NamedTuple, TypeVar
 
 import fluss
 
-from jobs import fluss_tables
 from schemas.table import Table
-from schemas.tables import TABLES
 from udfs.errors import ConfigError, InvariantError
 
 CALL_LIMIT_S = 15.0
-MAKE_LIMIT_S = 60.0
 RETRY_S = 20.0  # how long calls are tried again, unless a client is told otherwise
 PAUSE_S = 0.5
 QUIET_S = 3.0  # a new table, or a moved one, has no leader for a moment
@@ -168,6 +165,10 @@ class Client:
             together = [of_table[number] for of_table in chunks if number < len(of_table)]
             self.call(lambda session, some=together: _write(session, some))  # type: ignore[misc]
 
+    def renew(self) -> None:
+        """Take a new connection with the next call."""
+        self._drop(STOP_GRACE_S)
+
     def _begin(self, work: Callable[[Session], Awaitable[T]]) -> Coroutine[Any, Any, T]:
         async def begun() -> T:
             if self._session is None:
@@ -261,19 +262,3 @@ def _chunks(writing: Writing) -> Iterator[Writing]:
 
 def _is_hopeless(error: Exception) -> bool:
     return any(words in str(error) for words in HOPELESS)
-
-
-def make_tables(client: Client) -> None:
-    """Make the database and its tables where they are not there; others may do it at once."""
-
-    async def make(session: Session) -> None:
-        await session.admin.create_database(session.database, ignore_if_exists=True)
-        there = set(await session.admin.list_tables(session.database))
-        for table in TABLES.values():
-            if table.name not in there:
-                descriptor = fluss_tables.descriptor(table)
-                await session.admin.create_table(
-                    session.path(table), descriptor, ignore_if_exists=True
-                )
-
-    client.call(make, MAKE_LIMIT_S)

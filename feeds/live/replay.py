@@ -8,8 +8,9 @@ from typing import NamedTuple
 
 from feeds.live import feed
 from feeds.live.bars import SymbolReader, merged
-from feeds.live.client import Client, Row, Writing, make_tables
+from feeds.live.client import Client, Row, Writing
 from feeds.live.feed import Stood, Tick, Timeline
+from feeds.live.making import make_tables
 from feeds.live.waiting import Watch
 from jobs.sources import list_files, plan_tasks
 from jobs.symbol_stage import InputCounts

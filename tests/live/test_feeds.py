@@ -16,9 +16,10 @@ import pyarrow.parquet as pq
 import pytest
 
 from feeds.live import reading
-from feeds.live.client import Client, Writing, make_tables
+from feeds.live.client import Client, Writing
 from feeds.live.ingest_bars import BarIntake, ingest_bars
 from feeds.live.lines import Chunks, Columns
+from feeds.live.making import make_tables
 from feeds.live.replay import Pace, Replayed, replay
 from feeds.live.waiting import Watch, instances
 from jobs import fluss_run, fluss_store
@@ -159,7 +160,7 @@ def test_killed_at_any_moment_it_feeds_the_same(store: fluss_run.Running, tmp_pa
     told = 0
     with Client(store.store.bootstrap, "killed") as client:
         make_tables(client)
-        for _ in range(4):
+        for _ in range(3):
             until = told + pick.randint(1, 400)
             process = subprocess.Popen([*command, "30000x"], cwd=ROOT, stdout=subprocess.DEVNULL)
             while told < until and process.poll() is None:

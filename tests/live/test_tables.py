@@ -13,10 +13,12 @@ import pytest
 from cli.rebuild import line
 from cli.table import text_of, time_text
 from feeds.live import reading, rejects
+from feeds.live import rebuild as live_rebuild
 from feeds.live.books import read_books
-from feeds.live.client import Client, Writing, make_tables
+from feeds.live.client import Client, Writing
 from feeds.live.ingest_reports import ingest_reports
 from feeds.live.lines import Chunks
+from feeds.live.making import make_tables
 from feeds.live.rebuild import RECIPES, compare, rebuild
 from feeds.live.tables import as_contract, read_frame, read_table
 from jobs import columns, fluss_run, fluss_store, positions
@@ -201,7 +203,8 @@ def write_history(client: Client, fills: list[Fill], quotes: dict[str, str]) -> 
     }
 
 
-def test_latest_tables_are_made_again(client: Client) -> None:
+def test_latest_tables_are_made_again(client: Client, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(live_rebuild, "SETTLE_S", 0.01)
     fills = fills_of("paper-1", 1, 150) + fills_of("broker-1", 2, 150)
     right = write_history(client, fills, {"AAAUSD": "USD", "BBBEUR": "EUR"})
     assert read_books(client, config()).other_matches == 0
