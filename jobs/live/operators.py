@@ -224,14 +224,16 @@ class WorkOperator(KeyedProcessFunction):  # type: ignore[misc]
         tick, since_ms, rows = json.loads(value)
         arrived = tuple(Arrived(number, tuple(values), late) for number, values, late in rows)
         worked = self._work(key, Bundle(tick, arrived, now_ms(), since_ms), ctx)
-        yield from self._rows(worked)
+        yield from self._rows(worked, awaited=True)
         if tick is not None:
             yield Row(ONE_KEY, json.dumps([tick, None, _counts(worked)]))
+        yield from self._rows(worked, awaited=False)
 
     def on_timer(self, timestamp: int, ctx: KeyedProcessFunction.OnTimerContext) -> Iterator[Out]:
         """The key wanted to be called."""
         worked = self._work(ctx.get_current_key(), Bundle(None, (), now_ms()), ctx)
-        return self._rows(worked)
+        yield from self._rows(worked, awaited=True)
+        yield from self._rows(worked, awaited=False)
 
     def _work(self, key: str, bundle: Bundle, ctx: KeyedProcessFunction.Context) -> Worked:
         _check_thread()
@@ -243,9 +245,11 @@ class WorkOperator(KeyedProcessFunction):  # type: ignore[misc]
             ctx.timer_service().register_processing_time_timer(worked.wake_at_ms)
         return worked
 
-    def _rows(self, worked: Worked) -> Iterator[Out]:
+    def _rows(self, worked: Worked, awaited: bool) -> Iterator[Out]:
+        """Rows that another stage waits for go first."""
         for row in worked.rows:
-            yield self._tags[row.table], self._row(row)
+            if (row.instance is not None) == awaited:
+                yield self._tags[row.table], self._row(row)
 
     def _row(self, row: stage.Row) -> Row:
         table = self._stage.outputs[row.table]

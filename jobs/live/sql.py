@@ -19,11 +19,7 @@ FETCH_WAIT = "5ms"  # a fetch is not woken by an append, so this is the time unt
 BATCH_TIMEOUT = "1ms"  # how long a writer gathers rows that other stages wait for
 # The same for tables that people read: a writer looks for work that often, were there none either.
 UNHURRIED_BATCH_TIMEOUT = "100ms"
-
-_READ = (
-    "/*+ OPTIONS('scan.startup.mode'='earliest', "
-    f"'client.scanner.log.fetch.wait-max-time'='{FETCH_WAIT}') */"
-)
+UNHURRIED_FETCH_WAIT = "50ms"  # likewise each reader asks all the time
 _UNIT_SEPARATOR = r"U&'\001F'"
 _AS_TEXT = frozenset({Type.DOUBLE, Type.DECIMAL, *MAPS})
 # No literal of SQL is an empty map, and STR_TO_MAP of an empty text has one name, the empty one.
@@ -38,6 +34,14 @@ def source_query(stage: Stage) -> str:
     return "\nUNION ALL\n".join(parts)
 
 
+def _hint(wait: str) -> str:
+    """How a table is read: from its start, a fetch waiting so long where there is nothing."""
+    return (
+        "/*+ OPTIONS('scan.startup.mode'='earliest', "
+        f"'client.scanner.log.fetch.wait-max-time'='{wait}') */"
+    )
+
+
 def _input_query(number: int, given: Input) -> str:
     table = given.table
     if table.kind is not Kind.HISTORY:
@@ -46,11 +50,12 @@ def _input_query(number: int, given: Input) -> str:
     body = ", ".join(_read(by_name[name]) for name in given.columns)
     key = ", ".join(f"CAST({quoted(name)} AS STRING)" for name in table.key)
     where = f" WHERE {given.where}" if given.where else ""
+    wait = FETCH_WAIT if given.hurried else UNHURRIED_FETCH_WAIT
     return (
         f"SELECT {number} AS kind, {quoted(given.ts)} + {given.lag_ms} AS ts,"
         f" CONCAT_WS({_UNIT_SEPARATOR}, {key}) AS id,"
         f" JSON_ARRAY({body} NULL ON NULL) AS body"
-        f" FROM {quoted(table.name)} {_READ}{where}"
+        f" FROM {quoted(table.name)} {_hint(wait)}{where}"
     )
 
 
@@ -70,7 +75,7 @@ def _progress_query(upstreams: Iterable[Upstream]) -> str:
     return (
         f"SELECT {PROGRESS} AS kind, `ts`{lag} AS ts, '' AS id,"
         " JSON_ARRAY(`stage`, `instance`, `rows` NULL ON NULL) AS body"
-        f" FROM {quoted(PROGRESS_TABLE.name)} {_READ}"
+        f" FROM {quoted(PROGRESS_TABLE.name)} {_hint(FETCH_WAIT)}"
         f" WHERE {' OR '.join(condition for condition, _ in known)}"
     )
 
