@@ -80,22 +80,24 @@ def replay(
         checked = load(config, settings or [], given)
         from feeds.live.client import Client, Stopped
         from feeds.live.place import only_feed, place
-        from feeds.live.replay import Pace, replay, wait_for_stages
+        from feeds.live.replay import Pace, replay
 
         pace = Pace(factor(speed), live_options.gap_ms(max_gap), wait, patience)
         where = place(checked, folder, store, database)
+
+        def show(done: "Replayed") -> None:
+            _show(done, time.monotonic() - began)
+
         with only_feed(where), stopping() as stop:
             try:
                 with Client(*where, retry_s=None, note=note, stop=stop) as client:
-                    done = replay(client, checked, pace, stop, _Lines())
-                    _show(done, time.monotonic() - began)
-                    if wait and not done.stopped:
-                        wait_for_stages(client, checked, done.last, pace, stop)
-                        print(f"every stage has done it, {time.monotonic() - began:.1f} s")
+                    done = replay(client, checked, pace, stop, _Lines(), show)
             except Stopped:
                 raise _interrupted() from None
     if done.stopped:
         raise _interrupted()
+    if wait:
+        print(f"every stage has done it, {time.monotonic() - began:.1f} s")
 
 
 def _interrupted() -> typer.Exit:

@@ -50,7 +50,7 @@ class Tick(NamedTuple):
 
     tick: int
     rows: Sequence[Row]
-    count: int
+    counted: int
 
 
 def stood(client: Client, base_ms: int) -> Stood:
@@ -87,7 +87,7 @@ def bar_rows(piece: Piece, symbols: Sequence[str]) -> list[Row]:
 
 def progress_row(tick: Tick) -> Row:
     """The feed's promise for a tick."""
-    return (FEED, INSTANCE, tick.tick, tick.count)
+    return (FEED, INSTANCE, tick.tick, tick.counted)
 
 
 def reject_row(reject: Reject, run_id: str) -> Row:

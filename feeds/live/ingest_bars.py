@@ -14,10 +14,9 @@ import pyarrow as pa
 
 from feeds.live import feed, reading
 from feeds.live.bars import rejects_of
-from feeds.live.client import Client, Row, Writing
+from feeds.live.client import Client, Row, Writing, make_tables
 from feeds.live.feed import Tick
 from feeds.live.lines import BAD_LINE, Chunks, Columns, Line, batches
-from feeds.live.making import make_tables
 from jobs.live.stage import INSTANCE
 from jobs.sources import COLUMNS, RawBars, raw_bars
 from schemas.config import Config

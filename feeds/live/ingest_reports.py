@@ -7,9 +7,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 from feeds.live import reading
-from feeds.live.client import Client, Row, Writing
+from feeds.live.client import Client, Row, Writing, make_tables
 from feeds.live.lines import BAD_LINE, Chunks, Columns, Line, batches
-from feeds.live.making import make_tables
 from jobs.engine_files import quotes_of
 from schemas.config import Config
 from schemas.ops import REJECTS

@@ -8,9 +8,8 @@ from typing import NamedTuple
 
 from feeds.live import feed
 from feeds.live.bars import SymbolReader, merged
-from feeds.live.client import Client, Row, Writing
+from feeds.live.client import Client, Row, Writing, make_tables
 from feeds.live.feed import Stood, Tick, Timeline
-from feeds.live.making import make_tables
 from feeds.live.waiting import Watch
 from jobs.sources import list_files, plan_tasks
 from jobs.symbol_stage import InputCounts
@@ -31,8 +30,8 @@ MAX_GAP_MS = 30 * 86_400_000
 class Pace(NamedTuple):
     """How fast ticks are written: `speed` times as fast as they were, None: without a pause.
 
-    `max_gap_ms` bounds the time without bars. `wait` keeps near the stages, and `patience_s` is
-    how long they may all stand still.
+    `max_gap_ms` bounds the time without bars. `wait` keeps near the stages and returns once they
+    are done, `patience_s` is how long they may all stand still.
     """
 
     speed: float | None = None
@@ -66,12 +65,18 @@ Show = Callable[[Progress], None]
 
 
 def replay(
-    client: Client, config: Config, pace: Pace, stop: threading.Event, show: Show
+    client: Client,
+    config: Config,
+    pace: Pace,
+    stop: threading.Event,
+    show: Show,
+    written: Callable[[Replayed], None] = lambda done: None,
 ) -> Replayed:
     """Write the configured bars from where the feed of this store stands.
 
-    `stop` ends it after a tick. ConfigError and Refusal as a backtest, and where the bars do not
-    continue what the store was fed.
+    `stop` ends it after a tick; `written` is told before the stages are waited for. ConfigError and
+    Refusal as a backtest, where the bars do not continue what the store was fed, and where the
+    stages stand still.
     """
     plan = plan_run(config)
     files = list_files(config.prices.files)
@@ -82,14 +87,11 @@ def replay(
     run.total = sum(file.rows for file in inputs)
     run.readers = [SymbolReader(plan, task, run.read) for task in tasks]
     run.write()
-    return run.replayed()
-
-
-def wait_for_stages(
-    client: Client, config: Config, tick: int | None, pace: Pace, stop: threading.Event
-) -> None:
-    """Return once every stage has done the tick. Refusal where none moves, Stopped when stopped."""
-    Watch(client, plan_run(config)).wait(tick, pace.patience_s, stop)
+    done = run.replayed()
+    written(done)
+    if pace.wait and not done.stopped:
+        run.watch().wait(done.last, pace.patience_s, stop)
+    return done
 
 
 class _Replay:

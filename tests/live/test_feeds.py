@@ -16,10 +16,9 @@ import pyarrow.parquet as pq
 import pytest
 
 from feeds.live import reading
-from feeds.live.client import Client, Writing
+from feeds.live.client import Client, Writing, make_tables
 from feeds.live.ingest_bars import BarIntake, ingest_bars
 from feeds.live.lines import Chunks, Columns
-from feeds.live.making import make_tables
 from feeds.live.replay import Pace, Replayed, replay
 from feeds.live.waiting import Watch, instances
 from jobs import fluss_run, fluss_store

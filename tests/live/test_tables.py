@@ -15,10 +15,9 @@ from cli.table import text_of, time_text
 from feeds.live import reading, rejects
 from feeds.live import rebuild as live_rebuild
 from feeds.live.books import read_books
-from feeds.live.client import Client, Writing
+from feeds.live.client import Client, Writing, make_tables
 from feeds.live.ingest_reports import ingest_reports
 from feeds.live.lines import Chunks
-from feeds.live.making import make_tables
 from feeds.live.rebuild import RECIPES, compare, rebuild
 from feeds.live.tables import as_contract, read_frame, read_table
 from jobs import columns, fluss_run, fluss_store, positions

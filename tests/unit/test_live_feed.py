@@ -125,12 +125,12 @@ def test_a_killed_feed_goes_on_as_if_it_had_not_been(
     assert [tick.tick for tick in whole] == list(
         range(whole[0].tick, whole[-1].tick + BASE_MS, BASE_MS)
     )
-    assert sum(tick.count for tick in whole) == len(keys)
+    assert sum(tick.counted for tick in whole) == len(keys)
     told = whole[: killed_at + 1]
     ahead = [row[:2] for tick in whole[len(told) :] for row in tick.rows][:written_ahead]
     at = Stood(
         told[-1].tick,
-        {tick.tick: tick.count for tick in told[-5:]},
+        {tick.tick: tick.counted for tick in told[-5:]},
         frozenset((str(symbol), int(ts)) for symbol, ts in ahead),
     )
     assert ticks_of(at, rows) == whole[len(told) :]
@@ -139,8 +139,8 @@ def test_a_killed_feed_goes_on_as_if_it_had_not_been(
 def test_bars_that_another_feed_left_are_counted() -> None:
     at = Stood(2 * BASE_MS, {2 * BASE_MS: 1}, frozenset({("BBBUSD", 2 * BASE_MS)}))
     rows = [bar("AAAUSD", 1), bar("AAAUSD", 2), bar("AAAUSD", 3)]
-    assert [tick.count for tick in ticks_of(at, rows)] == [2, 1]
-    assert [tick.count for tick in ticks_of(at, [bar("AAAUSD", 4)])] == [1, 0, 1]
+    assert [tick.counted for tick in ticks_of(at, rows)] == [2, 1]
+    assert [tick.counted for tick in ticks_of(at, [bar("AAAUSD", 4)])] == [1, 0, 1]
 
 
 def test_other_bars_than_the_store_was_fed_are_refused() -> None:
