@@ -23,6 +23,7 @@ from schemas.tables import TABLES
 from udfs.errors import ConfigError, InvariantError
 
 CALL_LIMIT_S = 15.0
+WRITE_LIMIT_S = 8.0  # a store that was killed is back in some 10 s, and writes hang until then
 RETRY_S = 20.0  # how long calls are tried again, unless a client is told otherwise
 MAKE_LIMIT_S = 60.0
 ANSWER_S = 5.0
@@ -170,7 +171,7 @@ class Client:
         chunks = [list(_chunks(writing)) for writing in writings]
         for number in range(max(map(len, chunks), default=0)):
             together = [of_table[number] for of_table in chunks if number < len(of_table)]
-            self.call(lambda session, some=together: _write(session, some))  # type: ignore[misc]
+            self.call(partial(_write, writings=together), WRITE_LIMIT_S)
 
     def renew(self) -> None:
         """Take a new connection with the next call."""

@@ -11,7 +11,7 @@ from feeds.live.client import BUCKET, CALL_LIMIT_S, Client, Session
 from schemas.table import Kind, Table, fluss_table
 from udfs.errors import ConfigError, Refusal, nearest
 
-POLL_MS = 400
+POLL_MS = 300
 EMPTY_POLLS = 2
 READ_LIMIT_S = 600.0
 TAIL_ROWS = 5_000

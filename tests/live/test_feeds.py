@@ -45,6 +45,8 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> Iterator[fluss_run.Runnin
     configured = fluss_store.configure(folder, fluss_store.free_ports())
     with fluss_run.running(configured) as started:
         yield started
+        for process in started.processes.values():
+            process.kill()  # nothing of it is needed any more
 
 
 def config_of(files: str, **run: Any) -> Config:

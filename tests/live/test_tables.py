@@ -58,8 +58,11 @@ HARD = {
 @pytest.fixture(scope="module")
 def store(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     folder = tmp_path_factory.mktemp("tables")
-    with fluss_run.local_store(folder, fluss_store.free_ports()) as started:
-        yield started.bootstrap
+    configured = fluss_store.configure(folder, fluss_store.free_ports())
+    with fluss_run.running(configured) as started:
+        yield configured.bootstrap
+        for process in started.processes.values():
+            process.kill()  # nothing of it is needed any more
 
 
 @pytest.fixture
