@@ -5,7 +5,7 @@ for the windows that end there without it: the feed has told that nothing more w
 """
 
 import json
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
@@ -20,35 +20,34 @@ INDICATORS = "indicators"
 ROWS = "strategies"
 
 
-class TickRows(NamedTuple):
-    """Rows per timeframe in the order of the frames: final ones, and bars not finished yet."""
-
-    final: list[IndicatorRows]
-    unfinished: list[IndicatorRows]
-
-
 def tick(
     state: tuple[IndicatorState, ...], bars: Bars, symbol: SymbolFrames, tick_ts: int
-) -> tuple[tuple[IndicatorState, ...], TickRows]:
-    """The state after a tick and its rows; `bars` is the one that closes there, or empty.
+) -> tuple[tuple[IndicatorState, ...], list[IndicatorRows]]:
+    """The state after a tick and its final rows; `bars` is the one that closes there, or empty.
 
-    Every final row has ts = tick_ts, provided that each tick at which a window ends is given.
+    Every row has ts = tick_ts, provided that each tick at which a window ends is given.
     """
     state, rows = indicate(state, bars, symbol)
     after: list[IndicatorState] = []
     final: list[IndicatorRows] = []
-    unfinished: list[IndicatorRows] = []
     for frame, carried, own in zip(symbol.frames, state, rows, strict=True):
         if frame.length_ms != symbol.base_ms:
             window, ended = close_window(carried.window, tick_ts, frame.length_ms)
             if len(ended.ts):
                 kernels, own = _rows(carried, ended, frame)
                 carried = IndicatorState(window, kernels)
-            elif len(bars.ts):
-                unfinished.append(_rows(carried, open_window(carried.window), frame)[1])
         after.append(carried)
         final.append(own)
-    return tuple(after), TickRows(final, unfinished)
+    return tuple(after), final
+
+
+def unfinished(state: tuple[IndicatorState, ...], symbol: SymbolFrames) -> list[IndicatorRows]:
+    """The bars that are not finished, as they are now; ts is the close to come."""
+    return [
+        _rows(carried, open_window(carried.window), frame)[1]
+        for frame, carried in zip(symbol.frames, state, strict=True)
+        if frame.length_ms != symbol.base_ms
+    ]
 
 
 def _rows(

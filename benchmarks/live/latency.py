@@ -20,17 +20,19 @@ from typing import Any
 import fluss
 import numpy as np
 
+from feeds.live import reading
 from feeds.live.client import Client, Writing
 from jobs.stack import control, ending
 from schemas.config import parse_config
 from schemas.market import PRICE_1M_HISTORY
-from schemas.ops import PROGRESS
+from schemas.ops import PROGRESS, PROGRESS_GAPS
 from schemas.signals import ACCEPTED_TRADE_SIGNAL_HISTORY
 from schemas.table import Table, store_columns
 from udfs.simulate import SymbolSpec, simulate
 
 START = 1_711_756_800_000
 MINUTE_MS = 60_000
+STALL_S = 0.5
 WARM_MINUTES = 120  # written at once before, so that features have values
 STAGES = ("indicators", "strategies", "broker", "engine", "tradepicker")
 KINDS: tuple[tuple[str, dict[str, Any]], ...] = (
@@ -55,6 +57,9 @@ def main() -> None:
             if up.problems:
                 sys.exit("\n".join(up.problems))
             measure(up.stack.bootstrap, up.stack.database, symbols, minutes, rate)
+            with Client(up.stack.bootstrap, up.stack.database) as client:
+                gaps = reading.log(client, PROGRESS_GAPS)
+            print(f"went on without another: {len(gaps)}", *gaps[:5], sep="\n")
         finally:
             ending.down(folder, savepoint=False)
 
@@ -193,6 +198,10 @@ def show(
     for name, key in hops:
         waits = [seen[*key, t] - written[t] for t in ticks if (*key, t) in seen]
         print(f"{name:28}{line(waits)}{len(waits):6}")
+
+    for tick in [t for t in ticks if seen["tradepicker", "last", t] - written[t] > STALL_S]:
+        waits = [f"{one} {(seen[one, 'last', tick] - written[tick]) * 1000:.0f}" for one in STAGES]
+        print(f"slow: minute {(tick - START) // MINUTE_MS}: {', '.join(waits)} ms")
 
 
 def line(seconds: Sequence[float]) -> str:

@@ -21,6 +21,7 @@ from udfs.plan import RunPlan
 
 NAME = "indicators"
 HISTORY, LATEST = range(2)
+SHOWN_EVERY_MS = 500
 
 
 def stage(plan: RunPlan, patience_ms: int | None, clock: Clock) -> Stage:
@@ -50,20 +51,30 @@ def work(
 ) -> Worked:
     """The rows of one symbol at one tick. A late bar was passed by, so it counts nowhere."""
     own = frames[symbol]
-    tick = bundle.tick or 0
-    bars = as_bars([row.values for row in bundle.rows if not row.late])
     carried = dense_live.load_indicators(state) if state else dense.initial_indicators(own)
-    carried, rows = dense_live.tick(carried, bars, own, tick)
     calculated = clock()
-    out: list[Row] = []
-    for final, pieces in ((True, rows.final), (False, rows.unfinished)):
-        for piece in pieces:
-            for at in range(len(piece.ts)):
-                values = row_values(symbol, piece, at, final, calculated)
-                if final:
-                    out.append(Row(HISTORY, values, INSTANCE))
-                out.append(Row(LATEST, values))
-    return Worked(dense_live.dump_indicators(carried), out)
+    if bundle.tick is None:
+        rows = dense_live.unfinished(carried, own)
+        return Worked(
+            state, [Row(LATEST, one) for one in values_of(symbol, rows, False, calculated)]
+        )
+    bars = as_bars([row.values for row in bundle.rows if not row.late])
+    carried, rows = dense_live.tick(carried, bars, own, bundle.tick)
+    values = values_of(symbol, rows, True, calculated)
+    out = [Row(HISTORY, one, INSTANCE) for one in values]
+    out += [Row(LATEST, one) for one in values]
+    # Bars that are not finished can wait until those for which a strategy waits are on their way.
+    later = (bundle.now_ms // SHOWN_EVERY_MS + 1) * SHOWN_EVERY_MS if len(own.frames) > 1 else None
+    return Worked(dense_live.dump_indicators(carried), out, later)
+
+
+def values_of(symbol: str, rows: list[IndicatorRows], final: bool, calculated: int) -> list[Values]:
+    """The rows of all timeframes as values of either table."""
+    return [
+        row_values(symbol, piece, at, final, calculated)
+        for piece in rows
+        for at in range(len(piece.ts))
+    ]
 
 
 def as_bars(rows: list[Values]) -> Bars:

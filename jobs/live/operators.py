@@ -13,6 +13,7 @@ theirs (jobs/live/order.py). work: "state", one byte of VERSION and the stage's 
 
 import ctypes
 import json
+import sys
 import time
 from collections.abc import Callable, Iterator, MutableMapping
 from typing import Any
@@ -43,6 +44,7 @@ ONE_KEY = 0  # of order and tell
 TO_TELL = ""  # the key of messages that work hands on to tell
 TTL_FACTOR = 4  # a net far behind what the stage forgets by itself
 COMPACTED_ROWS = 1000
+SWITCH_S = 0.0005
 
 Make = Callable[[], Stage]
 Out = tuple[OutputTag, Row] | Row
@@ -128,6 +130,11 @@ def _stored(context: RuntimeContext, name: str, ttl_ms: int | None = None) -> St
     return Stored(context.get_map_state(descriptor))
 
 
+def _share_interpreter() -> None:
+    """Let threads take turns each half a millisecond: by default a small step waits 5 ms."""
+    sys.setswitchinterval(SWITCH_S)
+
+
 def _check_thread() -> None:
     """Raise InvariantError where compiled code would wait for ever: see jobs/adapter.py."""
     if not ctypes.pythonapi.PyGILState_Check():
@@ -147,6 +154,7 @@ class OrderOperator(KeyedProcessFunction):  # type: ignore[misc]
     def open(self, runtime_context: RuntimeContext) -> None:
         """Refuse to run with other code than the client's; build the stage."""
         check_code(self._code)
+        _share_interpreter()
         self._kept = _stored(runtime_context, KEPT)
         self._stage = self._make()
         self._readers = [reader(given) for given in self._stage.inputs]
@@ -205,6 +213,7 @@ class WorkOperator(KeyedProcessFunction):  # type: ignore[misc]
     def open(self, runtime_context: RuntimeContext) -> None:
         """Refuse to run with other code than the client's; build the stage."""
         check_code(self._code)
+        _share_interpreter()
         self._stage = self._make()
         self._doubles = [
             [at for at, one in enumerate(store_columns(table)) if one.type is Type.DOUBLE]
@@ -300,6 +309,7 @@ class TellOperator(KeyedProcessFunction):  # type: ignore[misc]
     def open(self, runtime_context: RuntimeContext) -> None:
         """Refuse to run with other code than the client's; build the stage."""
         check_code(self._code)
+        _share_interpreter()
         self._kept = _stored(runtime_context, KEPT)
         self._stage = self._make()
 

@@ -128,6 +128,7 @@ def commands(stack: Stack, live: LiveConfig) -> list[Command]:
     limits = (
         f"-Xmx{part.task_heap + FRAMEWORK_MB}m",
         f"-XX:MaxDirectMemorySize={FRAMEWORK_MB + DIRECT_MB + NETWORK_MB}m",
+        "-XX:TieredStopAtLevel=4",  # it runs for days: code that is run often is compiled well
     )
     found = [_server(stack, "jobmanager", JOBMANAGER_MAIN, (f"-Xmx{JOBMANAGER_HEAP}",), ())]
     for number in range(live.task_managers):
