@@ -13,6 +13,8 @@ from udfs.errors import Refusal
 from udfs.plan import RunPlan
 
 Name = tuple[str, str]  # stage and instance
+# Rows that no stage waits for are written a moment after its progress.
+SETTLE_S = 1.0
 
 
 def instances(plan: RunPlan) -> list[Name]:
@@ -49,6 +51,7 @@ class Watch:
                 raise Stopped
             if time.monotonic() - moved > patience_s:
                 raise Refusal(self._standing(tick, patience_s))
+        stop.wait(SETTLE_S)
 
     def _all_in(self, rows: Sequence[reading.Record]) -> bool:
         return {(row["stage"], row["instance"]) for row in rows} >= set(self._newest)
