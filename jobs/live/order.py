@@ -16,6 +16,7 @@ from udfs.errors import InvariantError
 
 VERSION = 1
 BOOK = "book"
+NEXT = "next"  # begins the keys of rows that go with the next tick
 Kept = MutableMapping[str, str]
 Name = tuple[str, str]  # stage and instance
 
@@ -67,6 +68,7 @@ class _Tick:
     rows: dict[tuple[int, str], tuple[int, Arrived]] = field(default_factory=dict)
     due: dict[Name, int] = field(default_factory=dict)
     counted: Counter[Name] = field(default_factory=Counter)
+    seen: dict[str, Name] = field(default_factory=dict)  # counted, but handed on before
 
 
 class Order:
@@ -87,6 +89,7 @@ class Order:
         self._waiting_since: int | None = None
         self._heard: dict[Name, int] = {}  # when an instance told anything
         self._arrivals = 0
+        self._next: dict[str, tuple[int, Arrived]] = {}
         self._kept_ms = 0
         for key, text in kept.items():
             self._load(key, text)
@@ -102,6 +105,8 @@ class Order:
             since = self._since_ms
             return [ToWork(key, None, arrived, since) for key in given.keys(values)]
         late = self._released is not None and tick <= self._released
+        if given.prompt:
+            return self._next_row(Arrived(number, values, late), tick, row_id, counted_by, now_ms)
         if late:
             tick = self._candidate()
         elif (number, row_id) in self._tick(tick).rows:
@@ -111,6 +116,23 @@ class Order:
         held = [number, row_id, self._arrivals, late, list(counted_by), list(values)]
         self._kept[f"{tick}|row|{number}|{row_id}"] = json.dumps(held)
         return [] if late else self._release(now_ms)
+
+    def _next_row(
+        self, arrived: Arrived, tick: int, row_id: str, counted_by: Name, now_ms: int
+    ) -> list[Sent]:
+        """Take in a row that goes with the next tick; it counts for its own."""
+        key = f"{arrived.input}|{row_id}"
+        if key in self._next:
+            return []
+        self._arrivals += 1
+        self._next[key] = (self._arrivals, arrived)
+        held = [self._arrivals, *arrived]
+        self._kept[f"{NEXT}|{key}"] = json.dumps(held)
+        if not arrived.late:
+            self._tick(tick).seen[key] = counted_by
+            self._tick(tick).counted[counted_by] += 1
+            self._kept[f"{tick}|seen|{key}"] = json.dumps(counted_by)
+        return self._release(now_ms)
 
     def progress(self, tick: int, name: Name, rows: int, now_ms: int) -> list[Sent]:
         """Take in an upstream's progress row, `tick` being its ts and the upstream's lag."""
@@ -202,11 +224,17 @@ class Order:
         """The tick's rows to their keys, and the tick to Tell; it is forgotten here."""
         held = self._ticks.pop(tick, None) or _Tick()
         bundles: dict[str, list[Arrived]] = {key: [] for key in self._stage.wake(tick)}
-        for _, arrived in sorted(held.rows.values(), key=lambda numbered: numbered[0]):
+        rows = [*held.rows.values(), *self._next.values()]
+        for _, arrived in sorted(rows, key=lambda numbered: numbered[0]):
             for key in self._stage.inputs[arrived.input].keys(arrived.values):
                 bundles.setdefault(key, []).append(arrived)
         for number, row_id in held.rows:
             del self._kept[f"{tick}|row|{number}|{row_id}"]
+        for key in self._next:
+            del self._kept[f"{NEXT}|{key}"]
+        self._next.clear()
+        for key in held.seen:
+            del self._kept[f"{tick}|seen|{key}"]
         for name in held.due:
             del self._kept[f"{tick}|due|{'|'.join(name)}"]
         self._released = tick
@@ -240,8 +268,17 @@ class Order:
             check_version(self._stage.name, version, name)
             self._absent = {(stage, instance) for stage, instance in absent}
             return
-        tick, kind, *_ = key.split("|", 2)
-        if kind == "row":
+        if key.startswith(f"{NEXT}|"):
+            arrival, number, values, late = held
+            self._next[key.partition("|")[2]] = (arrival, Arrived(number, tuple(values), late))
+            self._arrivals = max(self._arrivals, arrival)
+            return
+        tick, kind, rest = key.split("|", 2)
+        if kind == "seen":
+            stage, instance = held
+            self._tick(int(tick)).seen[rest] = (stage, instance)
+            self._tick(int(tick)).counted[stage, instance] += 1
+        elif kind == "row":
             number, row_id, arrival, late, (stage, instance), values = held
             arrived = Arrived(number, tuple(values), late)
             self._file(int(tick), arrival, arrived, row_id, (stage, instance))

@@ -170,6 +170,7 @@ def inputs(
             lag_ms=0,
             instance=partial(counted, name=ENGINE),
             keys=own,
+            prompt=True,  # so that those known before a decision are the first ones of the log
         ),
         Input(
             table=ORDER_STATUS_HISTORY,
