@@ -76,7 +76,7 @@ def disturbed_replay(stack: Path, run: LiveRun, seed: int, speed: float) -> list
 
     def goes_on() -> bool:
         reached.append(newest_tick(run))
-        return reached[-1] > reached[-2] > 0
+        return reached[-1] > reached[-2] > 0 or not feeding.is_alive()
 
     found = kills(stack, names, pick, goes_on)
     feeding.join(600)
@@ -96,9 +96,9 @@ def test_with_patience_for_ever_every_table_equals_the_bounded_run(
     live = tree | {"accounts": [*tree["accounts"], outside | {"broker": "external"}]}
     fills = tape(random.Random(8), REPORTS)
     with live_run(stack, live | FOR_EVER, bounded, 1) as run:
-        writing = threading.Thread(target=write_tape, args=(run, fills, 60.0))
+        writing = threading.Thread(target=write_tape, args=(run, fills, 120.0))
         writing.start()
-        recoveries = disturbed_replay(stack, run, 8, speed=600)
+        recoveries = disturbed_replay(stack, run, 8, speed=300)
         writing.join(300)
         time.sleep(8)  # the outside account's patience
         print(
@@ -138,7 +138,7 @@ def test_with_patience_of_5_s_what_was_decided_is_decided_once(stack: Path, tmp_
     tree = runs.config(str(tmp_path / "bars" / "*.parquet")) | {"run.id": "patient"}
     bounded = runs.run(tree, tmp_path / "runs").folder
     with live_run(stack, tree, bounded, 1) as run:
-        disturbed_replay(stack, run, 9, speed=600)
+        disturbed_replay(stack, run, 9, speed=300)
         tables: Mapping[str, list[dict[str, Any]]] = {
             name: run.rows(name)
             for name in (
