@@ -15,6 +15,7 @@ import importlib.util
 import os
 import sys
 import tempfile
+import threading
 import traceback
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -119,6 +120,7 @@ def library(sources: tuple[OwnSource, ...]) -> Library:
 
 
 _loading: list[str] = []  # the module that is being run, if one is
+_one_thread = threading.RLock()
 
 
 def is_loading() -> bool:
@@ -127,6 +129,12 @@ def is_loading() -> bool:
 
 
 def _imported(source: OwnSource) -> ModuleType:
+    """As `_imported_alone`, one thread at a time: a task manager's operators start together."""
+    with _one_thread:
+        return _imported_alone(source)
+
+
+def _imported_alone(source: OwnSource) -> ModuleType:
     """The module, run once per version of its text in a process."""
     if source.text is None:
         with _noted(source):
