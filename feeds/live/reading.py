@@ -126,8 +126,9 @@ async def _span(session: Session, table: Table, start: int | None) -> list[Recor
 async def _records(session: Session, table: Table, start: int | None) -> list[fluss.ScanRecord]:
     """Records of a log from an offset on, up to what was the end when this began.
 
-    The end is reached at the last offset, or where the last record is given again and nothing
-    after it: the last offsets may hold none, and polls are also empty while a server comes back.
+    The end is reached at the last offset, at a record behind it, or where the last record is given
+    again and nothing after it: the last offsets may hold none, and polls are also empty while a
+    server comes back.
     TimeoutError where neither comes in time.
     """
     first, after = await session.offsets(table)
@@ -149,11 +150,12 @@ async def _records(session: Session, table: Table, start: int | None) -> list[fl
             if found and not is_sure:
                 scanner = await _scanner(session, table, position - 1)
         for record in records:
-            if record.offset == position - 1:
-                is_sure = True
-            elif record.offset < after:
+            if record.offset < position:
+                is_sure = True  # the last one again
+                continue
+            position, is_sure = record.offset + 1, False
+            if record.offset < after:
                 found.append(record)
-                position, is_sure = record.offset + 1, False
     return found
 
 

@@ -2,6 +2,7 @@
 
 import random
 import threading
+import time
 from collections.abc import Iterator
 from decimal import Decimal
 from pathlib import Path
@@ -146,6 +147,33 @@ def test_the_last_rows_that_match(client: Client) -> None:
         read_table("progress", where=["stag=x"], **where)
     with pytest.raises(ConfigError, match="no database 'nowhere'"):
         read_table("progress", store=client.bootstrap, database="nowhere")
+
+
+def test_a_table_that_grows_is_read_to_where_its_end_was(client: Client) -> None:
+    table = TABLES["progress"]
+    rows = [("s", "main", n, n) for n in range(2_000)]
+    client.write(Writing(table, rows))
+    stop = threading.Event()
+
+    def grow() -> None:
+        with Client(client.bootstrap, client.database) as other:
+            number = len(rows)
+            while not stop.wait(0.05):
+                other.write(Writing(table, [("s", "main", number, number)]))
+                other.write(Writing(table, rows[-9:]))  # takes offsets and gives no rows
+                number += 1
+
+    growing = threading.Thread(target=grow)
+    growing.start()
+    try:
+        for _ in range(20):
+            started = time.monotonic()
+            found = [row["ts"] for row in reading.log(client, table)]
+            assert found == list(range(len(found)))
+            assert time.monotonic() - started < 5
+    finally:
+        stop.set()
+        growing.join()
 
 
 def test_times_and_numbers_for_people() -> None:
