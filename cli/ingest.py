@@ -73,8 +73,8 @@ def ingest(
         if (source is Source.CSV) != (file is not None):
             raise ConfigError("--source csv needs --file FILE, and --source stdin has none")
         checked = load(config, settings or [], {"--run-id": run_id})
-        from feeds.live.client import Client, Stopped
         from feeds.live.place import only_feed, place
+        from jobs.store.client import Client, Stopped
 
         gap_ms = live_options.gap_ms(max_gap)
         where = place(checked, folder, store, database)

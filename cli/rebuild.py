@@ -42,9 +42,9 @@ def rebuild(
     """
     with told("interrupted"):
         checked = load(config, settings or [], {"--run-id": run_id})
-        from feeds.live.client import Client
         from feeds.live.place import place
         from feeds.live.rebuild import rebuild
+        from jobs.store.client import Client
 
         with Client(*place(checked, folder, store, database), note=live_options.note) as client:
             found = rebuild(client, checked, name, dry_run)

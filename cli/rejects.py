@@ -54,8 +54,8 @@ def rejects(
         changes = dict(map(_pair, change or ()))
         checked = load(config, settings or [], {"--run-id": run_id})
         from feeds.live import rejects as live
-        from feeds.live.client import Client
         from feeds.live.place import place
+        from jobs.store.client import Client
 
         with Client(*place(checked, folder, store, database), note=live_options.note) as client:
             rows = live.rejected_rows(client)

@@ -78,9 +78,9 @@ def replay(
     with told("interrupted"):
         given = {"--prices": prices, "--start": start, "--end": end, "--run-id": run_id}
         checked = load(config, settings or [], given)
-        from feeds.live.client import Client, Stopped
         from feeds.live.place import only_feed, place
         from feeds.live.replay import Pace, replay
+        from jobs.store.client import Client, Stopped
 
         pace = Pace(factor(speed), live_options.gap_ms(max_gap), wait, patience)
         where = place(checked, folder, store, database)

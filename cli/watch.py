@@ -74,10 +74,10 @@ def _feeding(
         yield None
         return
     from cli.replay import factor
-    from feeds.live.client import Client, Stopped
     from feeds.live.place import only_feed
     from feeds.live.replay import Pace
     from feeds.live.replay import replay as feed
+    from jobs.store.client import Client, Stopped
 
     pace = Pace(factor(speed))
     done = threading.Event()
@@ -107,8 +107,8 @@ def _show(
     from rich.live import Live
 
     from cli.render import stdout_console
-    from feeds.live.client import Client
     from feeds.live.view import Viewer
+    from jobs.store.client import Client
     from schemas.resolve import plan_run
 
     plan = plan_run(config)

@@ -20,9 +20,9 @@ from typing import Any
 import fluss
 import numpy as np
 
-from feeds.live import reading
-from feeds.live.client import Client, Writing
 from jobs.stack import control, ending
+from jobs.store import reading
+from jobs.store.client import Client, Writing
 from schemas.config import parse_config
 from schemas.market import PRICE_1M_HISTORY
 from schemas.ops import PROGRESS, PROGRESS_GAPS

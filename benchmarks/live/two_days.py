@@ -14,10 +14,10 @@ import time
 from pathlib import Path
 from typing import Any
 
-from feeds.live import reading
-from feeds.live.client import Client
 from feeds.live.replay import Pace, replay
 from jobs.stack import control, ending
+from jobs.store import reading
+from jobs.store.client import Client
 from schemas.config import parse_config
 from schemas.tables import TABLES
 from tests import live_equal, runs

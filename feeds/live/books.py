@@ -11,10 +11,10 @@ import json
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
-from feeds.live import reading
-from feeds.live.client import Client
 from jobs.engine_files import quotes_of
 from jobs.positions import Book
+from jobs.store import reading
+from jobs.store.client import Client
 from schemas.config import Config
 from schemas.ops import REJECTS
 from schemas.resolve import plan_run

@@ -8,11 +8,11 @@ from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import NamedTuple
 
-from feeds.live import reading
 from feeds.live.bars import Piece
-from feeds.live.client import Client, Row
 from feeds.live.lines import BAD_LINE
 from jobs.live.stage import INSTANCE
+from jobs.store import reading
+from jobs.store.client import Client, Row
 from jobs.symbol_stage import Reject
 from schemas.market import PRICE_1M_HISTORY
 from schemas.ops import PROGRESS

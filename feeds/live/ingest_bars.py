@@ -12,13 +12,15 @@ from dataclasses import dataclass, field
 
 import pyarrow as pa
 
-from feeds.live import feed, reading
+from feeds.live import feed
 from feeds.live.bars import rejects_of
-from feeds.live.client import Client, Row, Writing, make_tables
 from feeds.live.feed import Tick
 from feeds.live.lines import BAD_LINE, Chunks, Columns, Line, batches
 from jobs.live.stage import INSTANCE
 from jobs.sources import COLUMNS, RawBars, raw_bars
+from jobs.store import reading
+from jobs.store.client import Client, Row, Writing
+from jobs.store.making import make_tables
 from schemas.config import Config
 from schemas.market import PRICE_1M_HISTORY, PRICE_REJECTS
 from schemas.ops import PROGRESS

@@ -6,10 +6,11 @@ from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
-from feeds.live import reading
-from feeds.live.client import Client, Row, Writing, make_tables
 from feeds.live.lines import BAD_LINE, Chunks, Columns, Line, batches
 from jobs.engine_files import quotes_of
+from jobs.store import reading
+from jobs.store.client import Client, Row, Writing
+from jobs.store.making import make_tables
 from schemas.config import Config
 from schemas.ops import REJECTS
 from schemas.resolve import plan_run

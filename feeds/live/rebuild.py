@@ -6,9 +6,10 @@ from collections.abc import Callable, Mapping, Sequence
 from decimal import Decimal
 from typing import Any, NamedTuple
 
-from feeds.live import books, reading
-from feeds.live.client import Client, Writing
+from feeds.live import books
 from jobs import positions
+from jobs.store import reading
+from jobs.store.client import Client, Writing
 from schemas.config import Config
 from schemas.market import INDICATOR_HISTORY, INDICATOR_LATEST
 from schemas.signals import STRATEGY_SIGNAL_HISTORY, STRATEGY_SIGNAL_LATEST

@@ -10,10 +10,10 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
-from feeds.live import reading
 from feeds.live.books import APPLIED
-from feeds.live.client import Client, Writing
 from feeds.live.ingest_reports import Checks, Refused
+from jobs.store import reading
+from jobs.store.client import Client, Writing
 from schemas.config import Config
 from schemas.market import PRICE_REJECTS
 from schemas.ops import REJECTS

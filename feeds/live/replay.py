@@ -8,10 +8,11 @@ from typing import NamedTuple
 
 from feeds.live import feed
 from feeds.live.bars import SymbolReader, merged
-from feeds.live.client import Client, Row, Writing, make_tables
 from feeds.live.feed import Stood, Tick, Timeline
 from feeds.live.waiting import Watch
 from jobs.sources import list_files, plan_tasks
+from jobs.store.client import Client, Row, Writing
+from jobs.store.making import make_tables
 from jobs.symbol_stage import InputCounts
 from schemas.config import Config
 from schemas.market import PRICE_1M_HISTORY, PRICE_REJECTS

@@ -18,9 +18,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from feeds.live import reading
-from feeds.live.client import Client
 from feeds.live.place import Place, place
+from jobs.store import reading
+from jobs.store.client import Client
 from schemas.table import ARROW_TYPES, Kind, Table, Type, file_columns
 from schemas.tables import OLD_NAMES, TABLES
 from udfs.dense import OHLCV

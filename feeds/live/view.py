@@ -9,8 +9,8 @@ from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import Any
 
-from feeds.live import reading
-from feeds.live.client import Client
+from jobs.store import reading
+from jobs.store.client import Client
 from schemas.market import PRICE_1M_HISTORY
 from schemas.ops import PROGRESS, PROGRESS_GAPS
 from schemas.signals import (

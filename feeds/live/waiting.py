@@ -4,10 +4,10 @@ import threading
 import time
 from collections.abc import Sequence
 
-from feeds.live import reading
-from feeds.live.client import Client, Stopped
 from feeds.live.feed import moment
 from jobs.live.stage import INSTANCE
+from jobs.store import reading
+from jobs.store.client import Client, Stopped
 from schemas.ops import PROGRESS
 from udfs.errors import Refusal
 from udfs.plan import RunPlan

@@ -1,6 +1,5 @@
 """`status`: what runs of a stack and how it fares. Every question has a time limit."""
 
-import asyncio
 import json
 import time
 from collections.abc import Mapping
@@ -198,11 +197,7 @@ def _store(
     if down or not any(one.name.startswith(STORE) for one in processes):
         return None
     try:
-        return asyncio.run(
-            asyncio.wait_for(reading(stack.bootstrap, stack.database, instances), STORE_PATIENCE_S)
-        )
-    except TimeoutError:
-        problems.append(f"the store at {stack.bootstrap} did not answer in {STORE_PATIENCE_S:g} s")
+        return reading(stack.bootstrap, stack.database, instances, STORE_PATIENCE_S)
     except ConfigError as error:
         problems.append(str(error))
     return None

@@ -16,13 +16,14 @@ import numpy as np
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from feeds.live import reading
-from feeds.live.client import Client, make_tables
 from feeds.live.replay import Pace, Replayed, replay
 from jobs.live.stages import JOBS
 from jobs.stack.rest import Flink
 from jobs.stack.state import Stack, read
 from jobs.stack.submission import SCRIPT, run_client
+from jobs.store import reading
+from jobs.store.client import Client
+from jobs.store.making import make_tables
 from schemas.config import Config, parse_config
 from schemas.tables import TABLES
 from tests import runs

@@ -18,11 +18,11 @@ import pytest
 
 from jobs import fluss_run
 from jobs.cluster import end, free_port
-from jobs.fluss_tables import connect, descriptor
 from jobs.stack import flink
 from jobs.stack.rest import Flink, FlinkAwayError
 from jobs.stack.state import Ports, Stack, process
 from jobs.stack.submission import newest_checkpoint
+from jobs.store.making import descriptor
 from schemas.config_models import LiveConfig
 from schemas.ops import PROGRESS, PROGRESS_GAPS
 from schemas.table import Table, store_columns
@@ -139,7 +139,7 @@ def bars(minute: int) -> list[tuple[object, ...]]:
 
 async def make_tables(bootstrap: str) -> None:
     """The chain's tables, in a database for each parallelism."""
-    connection = await connect(bootstrap)
+    connection = await fluss.FlussConnection.create(fluss.Config({"bootstrap.servers": bootstrap}))
     admin = connection.get_admin()
     for database in DATABASES:
         await admin.create_database(database, ignore_if_exists=True)
@@ -150,7 +150,7 @@ async def make_tables(bootstrap: str) -> None:
 
 async def feed(bootstrap: str, start: int, stop: int) -> None:
     """Bars and progress of these minutes; sometimes progress comes before its bars."""
-    connection = await connect(bootstrap)
+    connection = await fluss.FlussConnection.create(fluss.Config({"bootstrap.servers": bootstrap}))
     for minute in range(start, stop):
         for database in DATABASES:
             told = ("feed", "main", (minute + 1) * toy.BASE_MS, len(bars(minute)))
@@ -166,7 +166,7 @@ async def feed(bootstrap: str, start: int, stop: int) -> None:
 
 async def read(bootstrap: str, database: str, table: str) -> Rows:
     """The log of a table: kind of change and row."""
-    connection = await connect(bootstrap)
+    connection = await fluss.FlussConnection.create(fluss.Config({"bootstrap.servers": bootstrap}))
     found = await connection.get_table(fluss.TablePath(database, table))
     scanner = await found.new_scan().create_log_scanner()
     scanner.subscribe(0, fluss.EARLIEST_OFFSET)

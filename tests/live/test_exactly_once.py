@@ -8,9 +8,9 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
-from feeds.live.client import Writing
 from jobs import engine_files
 from jobs.live.replay_gate import replay as replay_gate
+from jobs.store.client import Writing
 from schemas.resolve import plan_run
 from schemas.table import store_columns
 from schemas.trading import EXEC_REPORT_HISTORY

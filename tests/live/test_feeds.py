@@ -15,14 +15,15 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from feeds.live import reading
-from feeds.live.client import Client, Writing, make_tables
 from feeds.live.ingest_bars import BarIntake, ingest_bars
 from feeds.live.lines import Chunks, Columns
 from feeds.live.replay import Pace, Replayed, replay
 from feeds.live.waiting import Watch, instances
 from jobs import fluss_run, fluss_store
 from jobs.sources import COLUMNS, list_files, plan_tasks
+from jobs.store import reading
+from jobs.store.client import Client, Writing
+from jobs.store.making import make_tables
 from jobs.symbol_stage import Intake
 from schemas.config import Config, config_as_dict, parse_config
 from schemas.market import PRICE_1M_HISTORY, PRICE_REJECTS

@@ -1,24 +1,24 @@
 """A stack on this machine through its life: up, killed part by part, down, and up again."""
 
-import asyncio
 import json
 import os
 import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Coroutine, Iterator
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
-import fluss
 import pytest
 
-from jobs.fluss_tables import connect
 from jobs.stack import control, names, processes
 from jobs.stack.ending import down
 from jobs.stack.state import Stack, read
+from jobs.store import reading
+from jobs.store.client import Client, Writing
 from schemas.config import Config, load_config
+from schemas.ops import PROGRESS, RISK_ALERTS_HISTORY
 from udfs.errors import ConfigError
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -26,7 +26,6 @@ SCRIPT = ROOT / "tests" / "live" / "counting_jobs.py"
 JOBS = (names.JobName("indicators"), names.JobName("tradepicker"))
 WISH = control.Wish(jobs=JOBS, script=SCRIPT)
 PATIENCE_S = 150.0
-T = TypeVar("T")
 
 
 def config(**given: object) -> Config:
@@ -47,47 +46,32 @@ def status(folder: Path) -> dict[str, Any]:
     return found
 
 
-async def _tell(stack: Stack, ticks: range) -> None:
-    connection = await connect(stack.bootstrap)
-    table = await connection.get_table(fluss.TablePath(stack.database, "progress"))
-    writer = table.new_upsert().create_writer()
-    for tick in ticks:
-        writer.upsert(["feed", "main", tick, 1])
-    await asyncio.wait_for(writer.flush(), 30)
-    await connection.close()
+def client(stack: Stack) -> Client:
+    """A client that waits for the store while it is away."""
+    return Client(stack.bootstrap, stack.database, PATIENCE_S)
 
 
-async def _counted(stack: Stack) -> dict[str, int]:
+def tell(stack: Stack, ticks: range) -> None:
+    """Progress of a feed."""
+    with client(stack) as store:
+        store.write(Writing(PROGRESS, [("feed", "main", tick, 1) for tick in ticks]))
+
+
+def counted(stack: Stack) -> dict[str, int]:
     """The number that each alert's row has."""
-    connection = await connect(stack.bootstrap)
-    table = await connection.get_table(fluss.TablePath(stack.database, "risk_alerts_history"))
-    bucket = fluss.TableBucket(table.get_table_info().table_id, 0)
-    scan = table.new_scan().limit(10_000).create_bucket_batch_scanner(bucket)
-    rows = (await asyncio.wait_for(scan.to_arrow(), 10)).to_pylist()
-    await connection.close()
+    with client(stack) as store:
+        rows = reading.read(store, RISK_ALERTS_HISTORY).to_pylist()
     return {row["alert_id"]: int(row["message"]) for row in rows}
-
-
-def until_it_answers(call: Callable[[], Coroutine[Any, Any, T]]) -> T:
-    """What the store answers, asked again while it is away."""
-    deadline = time.monotonic() + PATIENCE_S
-    while True:
-        try:
-            return asyncio.run(call())
-        except (ConfigError, fluss.FlussError, TimeoutError):
-            if time.monotonic() > deadline:
-                raise
-            time.sleep(0.5)
 
 
 def work(stack: Stack) -> None:
     """Feed ten ticks; return once both jobs have counted each of all so far once, in order."""
-    first = max(until_it_answers(lambda: _counted(stack)).values(), default=0) + 1
+    first = max(counted(stack).values(), default=0) + 1
     ticks = range(first, first + 10)
-    until_it_answers(lambda: _tell(stack, ticks))
+    tell(stack, ticks)
     wanted = {f"{job.text}-{tick}": tick for job in JOBS for tick in range(1, ticks.stop)}
     deadline = time.monotonic() + PATIENCE_S
-    while (found := until_it_answers(lambda: _counted(stack))) != wanted:
+    while (found := counted(stack)) != wanted:
         wrong = {name: n for name, n in found.items() if wanted.get(name) != n}
         assert not wrong
         assert time.monotonic() < deadline, f"{len(found)} of {len(wanted)} rows"

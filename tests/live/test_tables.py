@@ -13,16 +13,18 @@ import pytest
 
 from cli.rebuild import line
 from cli.table import text_of, time_text
-from feeds.live import reading, rejects
 from feeds.live import rebuild as live_rebuild
+from feeds.live import rejects
 from feeds.live.books import read_books
-from feeds.live.client import Client, Writing, make_tables
 from feeds.live.ingest_reports import ingest_reports
 from feeds.live.lines import Chunks
 from feeds.live.rebuild import RECIPES, compare, rebuild
 from feeds.live.tables import as_contract, read_frame, read_table
 from jobs import columns, fluss_run, fluss_store, positions
 from jobs.run_folder import write_table
+from jobs.store import reading
+from jobs.store.client import Client, Writing
+from jobs.store.making import make_tables
 from schemas.config import Config, parse_config
 from schemas.table import Column, Kind, Table, Type, arrow_schema, fluss_table, store_columns
 from schemas.tables import TABLES

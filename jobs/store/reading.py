@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 import fluss
 import pyarrow as pa
 
-from feeds.live.client import BUCKET, CALL_LIMIT_S, Client, Session
+from jobs.store.client import BUCKET, CALL_LIMIT_S, Client, Session
 from schemas.table import Kind, Table, fluss_table
 from udfs.errors import ConfigError, Refusal, nearest
 
@@ -64,7 +64,7 @@ def read(client: Client, table: Table) -> pa.Table:
 
 def log(client: Client, table: Table) -> list[Record]:
     """All rows of a history table, in the order of arrival."""
-    return client.call(lambda session: _span(session, table, None), READ_LIMIT_S)
+    return client.call(lambda session: span(session, table, None), READ_LIMIT_S)
 
 
 def end(client: Client, table: Table) -> int:
@@ -79,7 +79,7 @@ def tail(client: Client, table: Table, enough: Callable[[Sequence[Record]], bool
         first, after = client.call(lambda session: session.offsets(table))
         start = max(first, after - size)
         rows = client.call(
-            lambda session, start=start: _span(session, table, start),  # type: ignore[misc]
+            lambda session, start=start: span(session, table, start),  # type: ignore[misc]
             READ_LIMIT_S,
         )
         if start == first or enough(rows):
@@ -92,7 +92,19 @@ def since(client: Client, table: Table, offset: int | None) -> tuple[int, list[R
     after = end(client, table)
     if offset is not None and offset >= after:
         return after, []
-    return after, client.call(lambda session: _span(session, table, offset), READ_LIMIT_S)
+    return after, client.call(lambda session: span(session, table, offset), READ_LIMIT_S)
+
+
+def written_since(client: Client, table: Table, since_ms: int) -> list[Record]:
+    """Rows of a history that came at that time by the store's clock, or later; 0: all."""
+
+    async def read_on(session: Session) -> list[Record]:
+        await session.table(table)  # else: no leader found
+        spec = fluss.OffsetSpec.timestamp(since_ms) if since_ms else fluss.OffsetSpec.earliest()
+        found = await session.admin.list_offsets(session.path(table), [BUCKET], spec)
+        return await span(session, table, found[BUCKET])
+
+    return client.call(read_on, READ_LIMIT_S)
 
 
 def follow(client: Client, table: Table, offset: int) -> Iterator[list[Change]]:
@@ -118,7 +130,7 @@ def follow(client: Client, table: Table, offset: int) -> Iterator[list[Change]]:
         yield rows
 
 
-async def _span(session: Session, table: Table, start: int | None) -> list[Record]:
+async def span(session: Session, table: Table, start: int | None) -> list[Record]:
     """Rows of a history table from an offset on, up to what was the end when this began."""
     return [record.row for record in await _records(session, table, start)]
 

@@ -17,18 +17,12 @@ from typing import Any, NamedTuple, TypeVar
 
 import fluss
 
-from jobs.fluss_tables import descriptor
 from schemas.table import Table
-from schemas.tables import TABLES
 from udfs.errors import ConfigError, InvariantError
 
 CALL_LIMIT_S = 15.0
 WRITE_LIMIT_S = 8.0  # a store that was killed is back in some 10 s, and writes hang until then
 RETRY_S = 20.0  # how long calls are tried again, unless a client is told otherwise
-MAKE_LIMIT_S = 60.0
-ANSWER_S = 5.0
-WATCH_S = 0.5  # in which the coordinator begins to watch a new database, as a rule
-LEADER_S = 10.0  # how long a new table may have no leader before it is made again
 PAUSE_S = 0.5
 QUIET_S = 3.0  # a new table, or a moved one, has no leader for a moment
 LOOK_S = 0.2  # how often a wait looks whether it should end
@@ -270,59 +264,3 @@ def _chunks(writing: Writing) -> Iterator[Writing]:
 
 def _is_hopeless(error: Exception) -> bool:
     return any(words in str(error) for words in HOPELESS)
-
-
-def make_tables(client: Client) -> None:
-    """Make the database and its tables where they are not there; others may do it at once.
-
-    The coordinator of Fluss 0.9.1 may miss tables that are made right after their database, before
-    it watches that: they are there, and nobody ever leads them. Writes to such a table wait for
-    ever. It holds nothing, so it is dropped and made again.
-    """
-    new = client.call(_make, MAKE_LIMIT_S)
-    while leaderless := client.call(partial(_without_leader, tables=new), MAKE_LIMIT_S):
-        client.call(partial(_make_again, tables=leaderless), MAKE_LIMIT_S)
-        client.renew()  # a connection keeps the number of the table that is gone
-        new = leaderless
-
-
-async def _make(session: Session) -> list[Table]:
-    """The tables that were not there."""
-    if not await session.admin.database_exists(session.database):
-        await session.admin.create_database(session.database, ignore_if_exists=True)
-        await asyncio.sleep(WATCH_S)
-    there = set(await session.admin.list_tables(session.database))
-    new = [table for table in TABLES.values() if table.name not in there]
-    for table in new:
-        await _create(session, table)
-    return new
-
-
-async def _make_again(session: Session, tables: Sequence[Table]) -> None:
-    for table in tables:
-        await session.admin.drop_table(session.path(table), ignore_if_not_exists=True)
-        await _create(session, table)
-
-
-async def _create(session: Session, table: Table) -> None:
-    path = session.path(table)
-    await session.admin.create_table(path, descriptor(table), ignore_if_exists=True)
-
-
-async def _without_leader(session: Session, tables: Sequence[Table]) -> list[Table]:
-    """Those that have none after a while."""
-    deadline = time.monotonic() + LEADER_S
-    left = list(tables)
-    while left and time.monotonic() < deadline:
-        left = [table for table in left if not await _has_leader(session, table)]
-        if left:
-            await asyncio.sleep(LOOK_S)
-    return left
-
-
-async def _has_leader(session: Session, table: Table) -> bool:
-    try:
-        await asyncio.wait_for(session.offsets(table), ANSWER_S)
-    except (fluss.FlussError, TimeoutError):
-        return False
-    return True

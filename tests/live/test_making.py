@@ -1,0 +1,42 @@
+"""All tables of the contracts in a real store, made twice, and what a store that is away says."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from jobs import fluss_run, fluss_store
+from jobs.store.client import Client, Session
+from jobs.store.making import make_tables
+from schemas.table import Kind
+from schemas.tables import TABLES
+from udfs.errors import ConfigError
+
+
+def test_all_tables_are_made_once(tmp_path: Path) -> None:
+    store = fluss_store.configure(tmp_path, fluss_store.free_ports())
+    with fluss_run.running(store), Client(store.bootstrap, "run_1") as client:
+        for _ in range(2):
+            make_tables(client)
+            made = client.call(made_tables)
+            assert sorted(made) == sorted(TABLES)
+        for name, info in made.items():
+            table = TABLES[name]
+            assert tuple(info.get_primary_keys()) == table.key
+            assert tuple(info.get_bucket_keys()) == table.bucket_key
+            merges = info.get_properties().get("table.merge-engine")
+            assert merges == (None if table.kind is Kind.LATEST else "first_row"), name
+
+
+async def made_tables(session: Session) -> Mapping[str, Any]:
+    """What the store says of each table that is there."""
+    names = await session.admin.list_tables(session.database)
+    return {name: await session.admin.get_table_info(session.path(TABLES[name])) for name in names}
+
+
+def test_a_store_that_is_away_is_told(tmp_path: Path) -> None:
+    store = fluss_store.configure(tmp_path, fluss_store.free_ports())
+    away = pytest.raises(ConfigError, match=r"the store at 127\.0\.0\.1:.* running\?")
+    with Client(store.bootstrap, "run_1", retry_s=2.0) as client, away:
+        make_tables(client)
