@@ -9,7 +9,7 @@ import pyarrow as pa
 from jobs.sources import PIECE_ROWS, PRICES, UNKNOWN, RawBars, Task, read_task, value_text
 from schemas.own_code import library
 from udfs import dense
-from udfs.bar_checks import VALID, BarState, check_bars
+from udfs.bar_checks import VALID, BarState, Checked, check_bars
 from udfs.bars import Bars, Floats, Ints, cut
 from udfs.days import day_starts, local_day
 from udfs.dense import IndicatorRows, Signals, concat_signals
@@ -126,6 +126,16 @@ class Intake:
 
     def read(self, report: Report, piece_rows: int = PIECE_ROWS) -> Iterator[Bars]:
         """The bars that count, piece by piece; `report` gets the number of rows of each."""
+        for _, checked in self.check(report, piece_rows):
+            yield checked.bars
+
+    def check(
+        self, report: Report, piece_rows: int = PIECE_ROWS
+    ) -> Iterator[tuple[RawBars, Checked]]:
+        """The rows within the run's range, piece by piece, and what the checks say of each.
+
+        `state` is what was before a piece's rows until the next one is asked for.
+        """
         for raw in read_task(self.task, (), piece_rows):
             report(len(raw.rows))
             outside = _out_of_range(self.plan, raw)
@@ -135,12 +145,13 @@ class Intake:
             )
             if outside.any():
                 raw = _keep(raw, ~outside)
-            self.state, checked = check_bars(self.state, raw.bars, raw.whole_ts, self.plan.base_ms)
-            self.rejects.extend(_rejects(raw, checked.code))
+            state, checked = check_bars(self.state, raw.bars, raw.whole_ts, self.plan.base_ms)
+            self.rejects.extend(rejects_of(raw, checked.code))
             self.counts = _count(
                 self.counts, raw, checked.late, checked.duplicate, self.task.symbol
             )
-            yield checked.bars
+            yield raw, checked
+            self.state = state
 
 
 def _out_of_range(plan: RunPlan, raw: RawBars) -> np.ndarray:
@@ -166,7 +177,7 @@ def _keep(raw: RawBars, mask: np.ndarray) -> RawBars:
     return RawBars(bars, raw.whole_ts[mask], raw.file, raw.rows[mask], table)
 
 
-def _rejects(raw: RawBars, code: np.ndarray) -> list[Reject]:
+def rejects_of(raw: RawBars, code: np.ndarray) -> list[Reject]:
     """The rows that failed a check, their values as text."""
     at = np.flatnonzero(code != VALID)
     if not len(at):

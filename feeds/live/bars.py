@@ -4,19 +4,16 @@ The same rows pass the same checks in the same order (jobs/symbol_stage.py), so 
 equal. Late bars are kept here: the log has them, marked.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 import numpy as np
-import pyarrow as pa
 
-from jobs.sources import PIECE_ROWS, PRICES, UNKNOWN, RawBars, Task, read_task, value_text
-from jobs.symbol_stage import InputCounts, Reject, count_unknown
-from udfs.bar_checks import VALID, BarState, check_bars
-from udfs.bars import Bars, Bools, Floats, Ints
+from jobs.sources import PIECE_ROWS, UNKNOWN, Task
+from jobs.symbol_stage import InputCounts, Intake, Reject, Report, count_unknown
+from udfs.bar_checks import VALID
+from udfs.bars import Bools, Floats, Ints
 from udfs.plan import RunPlan
-
-Report = Callable[[int], None]
 
 
 class Piece(NamedTuple):
@@ -40,86 +37,37 @@ class Piece(NamedTuple):
 class SymbolReader:
     """The rows of a task: bars, rejects since they were last taken, and counts."""
 
-    def __init__(self, plan: RunPlan, task: Task, report: Report) -> None:
-        self.plan, self.task, self.report = plan, task, report
-        self.counts = InputCounts()
-        self.rejects: list[Reject] = []
-        names = [symbol.symbol for symbol in plan.symbols]
-        self._symbol = names.index(task.symbol) if task.symbol != UNKNOWN else -1
+    def __init__(
+        self, plan: RunPlan, task: Task, report: Report, piece_rows: int = PIECE_ROWS
+    ) -> None:
+        self._plan, self._task, self._report, self._piece_rows = plan, task, report, piece_rows
+        self._intake = Intake(plan, task)
+
+    @property
+    def rejects(self) -> list[Reject]:
+        """Rows that failed a check; whoever takes them empties the list."""
+        return self._intake.rejects
+
+    @property
+    def counts(self) -> InputCounts:
+        """What was read so far."""
+        return self._intake.counts
 
     def pieces(self) -> Iterator[Piece]:
         """The bars, piece by piece."""
-        if self.task.symbol == UNKNOWN:
-            self.counts = count_unknown(self.plan, self.task, self.report).counts
+        if self._task.symbol == UNKNOWN:
+            self._intake.counts = count_unknown(self._plan, self._task, self._report).counts
             return
-        state = BarState()
-        for raw in read_task(self.task, (), PIECE_ROWS):
-            self.report(len(raw.rows))
-            inside = self._inside(raw)
-            count = self.counts
-            self.counts = count._replace(
-                rows=count.rows + len(raw.rows),
-                out_of_range=count.out_of_range + int((~inside).sum()),
-            )
-            before = state.last_ts
-            raw = raw if inside.all() else _filtered(raw, inside)
-            state, checked = check_bars(state, raw.bars, raw.whole_ts, self.plan.base_ms)
+        number = [symbol.symbol for symbol in self._plan.symbols].index(self._task.symbol)
+        for raw, checked in self._intake.check(self._report, self._piece_rows):
             valid = checked.code == VALID
-            self._count(raw, checked.late, checked.duplicate)
-            self.rejects += rejects_of(raw, checked.code)
-            written = valid & ~checked.duplicate
+            before = self._intake.state.last_ts
             newest = np.maximum.accumulate(np.where(valid, raw.bars.ts, before))
-            newest = np.maximum(newest, before)
-            yield self._piece(raw.bars, newest, checked.late, written)
-
-    def _inside(self, raw: RawBars) -> Bools:
-        """Rows within the run's range; a ts that is no whole number always is."""
-        ts, plan = raw.bars.ts, self.plan
-        inside = np.ones(len(ts), dtype=np.bool_)
-        if plan.first_ts is not None:
-            inside &= ts >= plan.first_ts
-        if plan.end_ts is not None:
-            inside &= ts < plan.end_ts
-        return inside | ~raw.whole_ts
-
-    def _count(self, raw: RawBars, late: Bools, duplicate: Bools) -> None:
-        count = self.counts
-        first = count.first_late
-        if first is None and late.any():
-            at = int(np.flatnonzero(late)[0])
-            first = (raw.file, int(raw.rows[at]), self.task.symbol, int(raw.bars.ts[at]))
-        self.counts = count._replace(
-            late=count.late + int(late.sum()),
-            duplicates=count.duplicates + int(duplicate.sum()),
-            first_late=first,
-        )
-
-    def _piece(self, bars: Bars, newest: Ints, late: Bools, written: Bools) -> Piece:
-        columns = (column[written] for column in bars)
-        tick = newest[written] + self.plan.base_ms
-        symbol = np.full(len(tick), self._symbol, dtype=np.int32)
-        return Piece(tick, symbol, *columns, late[written])
-
-
-def rejects_of(raw: RawBars, code: np.ndarray) -> list[Reject]:
-    """The rows that failed a check, their values as text."""
-    at = np.flatnonzero(code != VALID)
-    rows = raw.table.take(pa.array(at)).to_pylist() if len(at) else []
-    return [
-        Reject(
-            raw.file,
-            int(raw.rows[i]),
-            tuple(value_text(row[name]) for name in ("symbol", "ts", *PRICES)),
-            int(code[i]),
-        )
-        for i, row in zip(at, rows, strict=True)
-    ]
-
-
-def _filtered(raw: RawBars, mask: Bools) -> RawBars:
-    bars = Bars._make(column[mask] for column in raw.bars)
-    table = raw.table.filter(pa.array(mask))
-    return RawBars(bars, raw.whole_ts[mask], raw.file, raw.rows[mask], table)
+            written = valid & ~checked.duplicate
+            tick = np.maximum(newest, before)[written] + self._plan.base_ms
+            columns = (column[written] for column in raw.bars)
+            symbol = np.full(len(tick), number, dtype=np.int32)
+            yield Piece(tick, symbol, *columns, checked.late[written])
 
 
 def merged(readers: Sequence[SymbolReader]) -> Iterator[Piece]:

@@ -13,7 +13,6 @@ from dataclasses import dataclass, field
 import pyarrow as pa
 
 from feeds.live import feed
-from feeds.live.bars import rejects_of
 from feeds.live.feed import Tick
 from feeds.live.lines import BAD_LINE, Chunks, Columns, Line, batches
 from jobs.live.stage import INSTANCE
@@ -21,6 +20,7 @@ from jobs.sources import COLUMNS, RawBars, raw_bars
 from jobs.store import reading
 from jobs.store.client import Client, Row, Writing
 from jobs.store.making import make_tables
+from jobs.symbol_stage import rejects_of
 from schemas.config import Config
 from schemas.market import PRICE_1M_HISTORY, PRICE_REJECTS
 from schemas.ops import PROGRESS

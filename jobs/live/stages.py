@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from jobs.live import indicators, paper_broker, strategies, tradepicker, trading_engine
+from jobs.live.job_names import JOBS
 from jobs.live.stage import Clock, Journal, Stage, no_journal
 from schemas.config import Config
 from schemas.resolve import plan_run
@@ -12,15 +13,6 @@ from udfs.plan import RunPlan
 
 RUN_TAG = "LIVE"
 MS = 1000
-
-# What a job is called, and the stage that it runs.
-JOBS = {
-    "indicators": indicators.NAME,
-    "strategies": strategies.NAME,
-    "tradepicker": tradepicker.NAME,
-    "paper-broker": paper_broker.NAME,
-    "trading-engine": trading_engine.NAME,
-}
 
 
 class LiveJob(NamedTuple):

@@ -3,9 +3,9 @@
 from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
+from jobs.live.job_names import JOBS
 from udfs.errors import ConfigError, nearest
 
-JOBS = ("indicators", "strategies", "tradepicker", "paper-broker", "trading-engine")
 SEVERAL = "strategies"
 ALL = "all"
 

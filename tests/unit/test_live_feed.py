@@ -12,7 +12,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from cli.replay import factor
-from feeds.live import bars as live_bars
 from feeds.live import lines as live_lines
 from feeds.live import place
 from feeds.live.bars import SymbolReader, merged
@@ -66,10 +65,8 @@ def test_bars_are_read_as_a_backtest_reads_them(
     run = plan()
     rows = [*rows, ("AAAUSD", "600000", "1", "1", "1", "1", "1")]
     tasks = tasks_of(rows, run)
-    with pytest.MonkeyPatch.context() as patched:
-        patched.setattr(live_bars, "PIECE_ROWS", piece_rows)
-        readers = [SymbolReader(run, task, lambda count: None) for task in tasks]
-        pieces = list(merged(readers))
+    readers = [SymbolReader(run, task, lambda count: None, piece_rows) for task in tasks]
+    pieces = list(merged(readers))
     kept: list[tuple[Any, ...]] = []
     for reader, task in zip(readers, tasks, strict=True):
         if not task.symbol:
