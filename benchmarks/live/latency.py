@@ -1,6 +1,6 @@
 """How long a minute takes through the live jobs, hop by hop, on a stack of its own.
 
-    python benchmarks/live/latency.py [SYMBOLS STRATEGIES [MINUTES [PER_SECOND]]]
+    python benchmarks/live/latency.py [SYMBOLS STRATEGIES [MINUTES [PER_SECOND [TASK_MANAGERS]]]]
 
 Each second a minute of bars is written and then its progress row. From that write on: when each
 stage's progress of the minute, and the first and last accepted row of it, are seen by a reader.
@@ -32,7 +32,7 @@ from udfs.simulate import SymbolSpec, simulate
 
 START = 1_711_756_800_000
 MINUTE_MS = 60_000
-STALL_S = 0.5
+STALL = 3  # times the median
 WARM_MINUTES = 120  # written at once before, so that features have values
 STAGES = ("indicators", "strategies", "broker", "engine", "tradepicker")
 KINDS: tuple[tuple[str, dict[str, Any]], ...] = (
@@ -48,10 +48,10 @@ KINDS: tuple[tuple[str, dict[str, Any]], ...] = (
 def main() -> None:
     """Run and print."""
     given = [int(text) for text in sys.argv[1:]]
-    symbols, strategies, minutes, rate = (*given, *(10, 6, 240, 1)[len(given) :])
+    symbols, strategies, minutes, rate, managers = (*given, *(10, 6, 240, 1, 1)[len(given) :])
     with tempfile.TemporaryDirectory(prefix="tradeflow-latency-") as name:
         folder = Path(name) / "stack"
-        tree = configuration(symbols, strategies)
+        tree = configuration(symbols, strategies) | {"live.task_managers": managers}
         try:
             up = control.up(parse_config(tree), folder, note=print)
             if up.problems:
@@ -199,7 +199,9 @@ def show(
         waits = [seen[*key, t] - written[t] for t in ticks if (*key, t) in seen]
         print(f"{name:28}{line(waits)}{len(waits):6}")
 
-    for tick in [t for t in ticks if seen["tradepicker", "last", t] - written[t] > STALL_S]:
+    total = {tick: seen["tradepicker", "last", tick] - written[tick] for tick in ticks}
+    slow = STALL * float(np.median(list(total.values())))
+    for tick in [tick for tick in ticks if total[tick] > slow]:
         waits = [f"{one} {(seen[one, 'last', tick] - written[tick]) * 1000:.0f}" for one in STAGES]
         print(f"slow: minute {(tick - START) // MINUTE_MS}: {', '.join(waits)} ms")
 

@@ -77,7 +77,8 @@ class Order:
     A tick is complete once every upstream instance has told its progress and the rows that it
     counted are there, told apart by their ids. A row that comes after its tick was released is
     handed on with the next tick, as late. `now_ms` is the wall clock; it only serves patience: an
-    instance is given up once it has told nothing for so long although others have told the tick.
+    instance is given up once neither progress nor a row of it has come for so long although
+    someone has told the tick.
     """
 
     def __init__(self, stage: Stage, kept: Kept) -> None:
@@ -87,7 +88,7 @@ class Order:
         self._released: int | None = None
         self._absent: set[Name] = set()
         self._waiting_since: int | None = None
-        self._heard: dict[Name, int] = {}  # when an instance told anything
+        self._heard: dict[Name, int] = {}  # when progress or a row of an instance came
         self._arrivals = 0
         self._next: dict[str, tuple[int, Arrived]] = {}
         self._kept_ms = 0
@@ -104,6 +105,7 @@ class Order:
             self._now(now_ms)
             since = self._since_ms
             return [ToWork(key, None, arrived, since) for key in given.keys(values)]
+        self._heard[counted_by] = now_ms
         late = self._released is not None and tick <= self._released
         if given.prompt:
             return self._next_row(Arrived(number, values, late), tick, row_id, counted_by, now_ms)

@@ -1,0 +1,111 @@
+"""The order keeper of live stages: what is released when, also after it was started again."""
+
+from typing import Any
+
+import pytest
+
+from jobs.live.order import Gap, Order, ToTell, ToWork
+from jobs.live.stage import Input, Stage, Upstream, Worked
+from schemas.market import PRICE_1M_HISTORY
+from udfs.errors import InvariantError
+
+FEED, GATE = ("feed", "main"), ("gate", "main")
+BASE_MS, PATIENCE_MS = 10, 100
+
+
+def stage(prompt: bool = False) -> Stage:
+    """Counted bars of a feed, and a gate's progress of the tick before."""
+    bars = Input(
+        table=PRICE_1M_HISTORY,
+        columns=("symbol",),
+        ts="ts",
+        lag_ms=0,
+        instance=lambda values: FEED,
+        keys=lambda values: [str(values[0])],
+        prompt=prompt,
+    )
+    return Stage(
+        name="toy",
+        inputs=(bars,),
+        upstreams=(Upstream(*FEED), Upstream(*GATE, lag_ms=BASE_MS)),
+        outputs=(),
+        instances=("main",),
+        base_ms=BASE_MS,
+        patience_ms=PATIENCE_MS,
+        wake=lambda tick: [],
+        work=lambda key, state, memory, bundle: Worked(None, []),
+    )
+
+
+def released(sent: list[Any]) -> dict[int, list[str]]:
+    """Keys with rows, by tick."""
+    found: dict[int, list[str]] = {one.tick: [] for one in sent if isinstance(one, ToTell)}
+    for one in sent:
+        if isinstance(one, ToWork):
+            found[one.tick or 0] += [one.key] * len(one.rows)
+    return found
+
+
+def test_a_tick_is_released_when_all_of_it_is_there() -> None:
+    kept: dict[str, str] = {}
+    order = Order(stage(), kept)
+    assert order.row(0, 10, "b", ("B",), 0) == []
+    assert order.progress(10, FEED, 2, 0) == []
+    order = Order(stage(), kept)  # started again
+    assert order.row(0, 10, "b", ("B",), 0) == []  # a copy
+    sent = order.row(0, 10, "a", ("A",), 0)  # the first tick waits for no tick before
+    assert released(sent) == {10: ["A", "B"]}
+    assert order.progress(20, FEED, 0, 0) == []
+    order = Order(stage(), kept)
+    assert released(order.progress(20, GATE, 0, 0)) == {20: []}
+    assert list(kept) == ["book"]
+
+
+def test_patience_lasts_while_an_instance_is_heard_of() -> None:
+    order = Order(stage(), {})
+    order.progress(10, FEED, 3, 10)
+    for now_ms in (90, 180):  # rows of a long backlog come behind their progress
+        assert order.row(0, 10, str(now_ms), ("A",), now_ms) == []
+        assert order.wait_until() == now_ms + PATIENCE_MS
+        assert order.expired(now_ms + PATIENCE_MS - 1) == []
+    sent = order.expired(280)
+    assert sent[0] == Gap("main", 10, "feed/main", 270)
+    assert released(sent) == {10: ["A", "A"]}
+    late = order.row(0, 10, "3", ("C",), 281)
+    assert late == []
+    order.progress(20, GATE, 0, 282)
+    (sent_late,) = [one for one in order.progress(20, FEED, 0, 283) if isinstance(one, ToWork)]
+    assert (sent_late.key, sent_late.tick, sent_late.rows[0].late) == ("C", 20, True)
+
+
+def test_an_instance_that_was_given_up_is_waited_for_once_it_tells_again() -> None:
+    order = Order(stage(), {})
+    order.progress(10, FEED, 0, 0)
+    order.progress(20, FEED, 0, 0)
+    assert [type(one) for one in order.expired(100)] == [Gap, ToTell]
+    assert released(order.progress(30, FEED, 0, 101)) == {30: []}
+    assert order.progress(20, GATE, 0, 102) == []
+    assert order.progress(40, FEED, 0, 103) == []
+    assert released(order.progress(40, GATE, 0, 104)) == {40: []}
+
+
+@pytest.mark.parametrize("started_again", [False, True])
+def test_prompt_rows_go_with_the_next_tick(started_again: bool) -> None:
+    kept: dict[str, str] = {}
+    order = Order(stage(prompt=True), kept)
+    assert order.row(0, 20, "a", ("A",), 0) == []
+    if started_again:
+        order = Order(stage(prompt=True), kept)
+    assert released(order.progress(10, FEED, 0, 0)) == {10: ["A"]}
+    assert order.progress(20, GATE, 0, 0) == []
+    if started_again:
+        order = Order(stage(prompt=True), kept)
+    assert released(order.progress(20, FEED, 1, 0)) == {20: []}  # it counts for its own tick
+    assert list(kept) == ["book"]
+
+
+def test_another_state_is_refused() -> None:
+    kept: dict[str, str] = {}
+    Order(stage(), kept).progress(10, FEED, 0, 0)
+    with pytest.raises(InvariantError, match="start from a savepoint that this code wrote"):
+        Order(stage()._replace(name="other"), kept)
