@@ -11,6 +11,7 @@ import sys
 import tempfile
 import threading
 import time
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -70,7 +71,8 @@ def compare(
         f"{done.bars} bars, {done.ticks} ticks in {seconds:.0f} s: {done.ticks / seconds:.1f} a s"
     )
     print(", ".join(f"{name} {len(found)}" for name, found in rows.items() if found))
-    print(f"went on without another: {len(rows['progress_gaps'])}")
+    gaps = Counter(f"{row['stage']} without {row['missing']}" for row in rows["progress_gaps"])
+    print(f"went on without another: {gaps.total()}", *gaps.items())
     print("differs:", *(wrong or ["nothing"]), sep="\n  ")
     return wrong
 

@@ -16,6 +16,7 @@ from udfs.errors import InvariantError
 
 VERSION = 1
 BOOK = "book"
+QUIET_MS = 100
 NEXT = "next"  # begins the keys of rows that go with the next tick
 Kept = MutableMapping[str, str]
 Name = tuple[str, str]  # stage and instance
@@ -78,7 +79,7 @@ class Order:
     counted are there, told apart by their ids. A row that comes after its tick was released is
     handed on with the next tick, as late. `now_ms` is the wall clock; it only serves patience: an
     instance is given up once neither progress nor a row of it has come for so long although
-    someone has told the tick.
+    someone has told the tick, and then nothing comes at all.
     """
 
     def __init__(self, stage: Stage, kept: Kept) -> None:
@@ -89,6 +90,7 @@ class Order:
         self._absent: set[Name] = set()
         self._waiting_since: int | None = None
         self._heard: dict[Name, int] = {}  # when progress or a row of an instance came
+        self._quiet_since: int | None = None  # nothing has come since patience ended
         self._arrivals = 0
         self._next: dict[str, tuple[int, Arrived]] = {}
         self._kept_ms = 0
@@ -98,6 +100,7 @@ class Order:
 
     def row(self, number: int, tick: int, row_id: str, values: Values, now_ms: int) -> list[Sent]:
         """Take in a row of the input of that number."""
+        self._quiet_since = None
         given = self._stage.inputs[number]
         counted_by = given.instance(values)
         if counted_by is None:
@@ -138,6 +141,7 @@ class Order:
 
     def progress(self, tick: int, name: Name, rows: int, now_ms: int) -> list[Sent]:
         """Take in an upstream's progress row, `tick` being its ts and the upstream's lag."""
+        self._quiet_since = None
         self._heard[name] = now_ms
         if name in self._absent:
             self._absent.discard(name)
@@ -155,14 +159,25 @@ class Order:
         """The wall clock at which patience ends; None where nothing is waited for."""
         if self._waiting_since is None or self._stage.patience_ms is None:
             return None
+        if self._quiet_since is not None:
+            return self._quiet_since + QUIET_MS
         silent = [self._heard.get(name, 0) for name in self._missing(self._candidate())]
         return max(self._waiting_since, *silent, 0) + self._stage.patience_ms
 
     def expired(self, now_ms: int) -> list[Sent]:
-        """Go on without those that are missing, if patience has ended by now."""
+        """Go on without those that are missing, if patience has ended by now.
+
+        While rows come one after another there is a backlog, and those that are missing may be in
+        it: so nothing at all must have come between two calls, which are QUIET_MS apart.
+        """
+        self._wait(now_ms)  # what was kept says nothing of waiting
         until = self.wait_until()
         if until is None or now_ms < until or self._waiting_since is None:
             return []
+        if self._quiet_since is None:
+            self._quiet_since = now_ms
+            return []
+        self._quiet_since = None
         waited_ms = now_ms - self._waiting_since
         self._kept_ms = now_ms
         missing = self._missing(self._candidate())
@@ -184,9 +199,14 @@ class Order:
             sent += self._hand_out(tick)
         if sent:
             self._waiting_since = None
-        if self._start is not None and self._told_now(self._candidate()):
-            self._waiting_since = self._waiting_since or now_ms
+        self._wait(now_ms)
         return sent
+
+    def _wait(self, now_ms: int) -> None:
+        """Note since when a tick is waited for that somebody has told."""
+        idle = self._waiting_since is None and self._start is not None
+        if idle and self._told_now(self._candidate()):
+            self._waiting_since = now_ms
 
     def _now(self, now_ms: int) -> None:
         """Keep the wall clock with rows that no tick keeps it for, each second at most."""

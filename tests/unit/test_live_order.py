@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from jobs.live.order import Gap, Order, ToTell, ToWork
+from jobs.live.order import QUIET_MS, Gap, Order, ToTell, ToWork
 from jobs.live.stage import Input, Stage, Upstream, Worked
 from schemas.market import PRICE_1M_HISTORY
 from udfs.errors import InvariantError
@@ -68,21 +68,42 @@ def test_patience_lasts_while_an_instance_is_heard_of() -> None:
         assert order.row(0, 10, str(now_ms), ("A",), now_ms) == []
         assert order.wait_until() == now_ms + PATIENCE_MS
         assert order.expired(now_ms + PATIENCE_MS - 1) == []
-    sent = order.expired(280)
-    assert sent[0] == Gap("main", 10, "feed/main", 270)
+    assert order.expired(280) == []
+    sent = order.expired(280 + QUIET_MS)
+    assert sent[0] == Gap("main", 10, "feed/main", 370)
     assert released(sent) == {10: ["A", "A"]}
-    late = order.row(0, 10, "3", ("C",), 281)
+    late = order.row(0, 10, "3", ("C",), 381)
     assert late == []
-    order.progress(20, GATE, 0, 282)
-    (sent_late,) = [one for one in order.progress(20, FEED, 0, 283) if isinstance(one, ToWork)]
+    order.progress(20, GATE, 0, 382)
+    (sent_late,) = [one for one in order.progress(20, FEED, 0, 383) if isinstance(one, ToWork)]
     assert (sent_late.key, sent_late.tick, sent_late.rows[0].late) == ("C", 20, True)
+
+
+def test_nobody_is_given_up_while_there_is_a_backlog() -> None:
+    order = Order(stage(), {})
+    order.progress(10, FEED, 0, 10)
+    order.progress(20, FEED, 1, 10)
+    order.progress(20, GATE, 0, 10)
+    for now_ms in range(110, 1_000, QUIET_MS):  # called late each time: the workers are behind
+        assert order.expired(now_ms) == []
+        assert order.wait_until() == now_ms + QUIET_MS
+        order.progress(30 + now_ms, GATE, 0, now_ms + 1)
+        assert order.expired(now_ms + QUIET_MS - 1) == []
+        order.progress(40 + now_ms, GATE, 0, now_ms + QUIET_MS - 1)
+    assert given_up(order, 1_100) == [Gap("main", 20, "feed/main", 1_190)]
+
+
+def given_up(order: Order, now_ms: int) -> list[Gap]:
+    """The gaps once nothing has come for a while."""
+    assert order.expired(now_ms) == []
+    return [one for one in order.expired(now_ms + QUIET_MS) if isinstance(one, Gap)]
 
 
 def test_an_instance_that_was_given_up_is_waited_for_once_it_tells_again() -> None:
     order = Order(stage(), {})
     order.progress(10, FEED, 0, 0)
     order.progress(20, FEED, 0, 0)
-    assert [type(one) for one in order.expired(100)] == [Gap, ToTell]
+    assert given_up(order, 100) == [Gap("main", 20, "gate/main", 200)]
     assert released(order.progress(30, FEED, 0, 101)) == {30: []}
     assert order.progress(20, GATE, 0, 102) == []
     assert order.progress(40, FEED, 0, 103) == []
