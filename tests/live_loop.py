@@ -87,7 +87,7 @@ class Node:
                 self._progress(row, now_ms)
             elif keeps(self.stage.inputs[number], row):
                 self._row(number, row, now_ms)
-        self._do(self.order.expired(now_ms), now_ms)
+        self._do(self.order.expired(now_ms, now_ms), now_ms)
         for key in [key for key, at in self.wakes.items() if at <= now_ms]:
             del self.wakes[key]
             self._work(ToWork(key, None, ()), now_ms)

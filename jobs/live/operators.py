@@ -158,6 +158,9 @@ class OrderOperator(KeyedProcessFunction):  # type: ignore[misc]
         self._kept = _stored(runtime_context, KEPT)
         self._stage = self._make()
         self._readers = [reader(given) for given in self._stage.inputs]
+        # Python has no access of its own to how long the task has waited for input.
+        metrics = runtime_context._runtime_context.getMetricGroup().getTaskIOMetricGroup()
+        self._idle = metrics.getIdleTimeMsPerSecond()
 
     def process_element(self, value: Row, ctx: KeyedProcessFunction.Context) -> Iterator[Out]:
         """A row of an input, or of progress."""
@@ -173,7 +176,7 @@ class OrderOperator(KeyedProcessFunction):  # type: ignore[misc]
     def on_timer(self, timestamp: int, ctx: KeyedProcessFunction.OnTimerContext) -> Iterator[Out]:
         """Patience may have ended."""
         self._timer = None
-        sent = self._keeper().expired(now_ms())
+        sent = self._keeper().expired(now_ms(), self._idle.getAccumulatedCount())
         self._set_timer(ctx)
         return self._messages(sent)
 

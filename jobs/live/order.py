@@ -90,7 +90,7 @@ class Order:
         self._absent: set[Name] = set()
         self._waiting_since: int | None = None
         self._heard: dict[Name, int] = {}  # when progress or a row of an instance came
-        self._quiet_since: int | None = None  # nothing has come since patience ended
+        self._quiet: tuple[int, int] | None = None  # since when nothing has come, and idle_ms then
         self._arrivals = 0
         self._next: dict[str, tuple[int, Arrived]] = {}
         self._kept_ms = 0
@@ -100,7 +100,7 @@ class Order:
 
     def row(self, number: int, tick: int, row_id: str, values: Values, now_ms: int) -> list[Sent]:
         """Take in a row of the input of that number."""
-        self._quiet_since = None
+        self._quiet = None
         given = self._stage.inputs[number]
         counted_by = given.instance(values)
         if counted_by is None:
@@ -141,7 +141,7 @@ class Order:
 
     def progress(self, tick: int, name: Name, rows: int, now_ms: int) -> list[Sent]:
         """Take in an upstream's progress row, `tick` being its ts and the upstream's lag."""
-        self._quiet_since = None
+        self._quiet = None
         self._heard[name] = now_ms
         if name in self._absent:
             self._absent.discard(name)
@@ -159,25 +159,27 @@ class Order:
         """The wall clock at which patience ends; None where nothing is waited for."""
         if self._waiting_since is None or self._stage.patience_ms is None:
             return None
-        if self._quiet_since is not None:
-            return self._quiet_since + QUIET_MS
+        if self._quiet is not None:
+            return self._quiet[0] + QUIET_MS
         silent = [self._heard.get(name, 0) for name in self._missing(self._candidate())]
         return max(self._waiting_since, *silent, 0) + self._stage.patience_ms
 
-    def expired(self, now_ms: int) -> list[Sent]:
+    def expired(self, now_ms: int, idle_ms: int) -> list[Sent]:
         """Go on without those that are missing, if patience has ended by now.
 
-        While rows come one after another there is a backlog, and those that are missing may be in
-        it: so nothing at all must have come between two calls, which are QUIET_MS apart.
+        While there is a backlog, those that are missing may be in it. So between two calls some
+        QUIET_MS apart nothing at all must have come, and half that time must have been spent on
+        waiting for input: `idle_ms` is all such time so far. Time in which nothing can be taken
+        in, because those who get what was released are behind, does not count.
         """
         self._wait(now_ms)  # what was kept says nothing of waiting
         until = self.wait_until()
         if until is None or now_ms < until or self._waiting_since is None:
             return []
-        if self._quiet_since is None:
-            self._quiet_since = now_ms
+        if self._quiet is None or idle_ms - self._quiet[1] < QUIET_MS // 2:
+            self._quiet = (now_ms, idle_ms)
             return []
-        self._quiet_since = None
+        self._quiet = None
         waited_ms = now_ms - self._waiting_since
         self._kept_ms = now_ms
         missing = self._missing(self._candidate())

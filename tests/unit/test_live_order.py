@@ -67,9 +67,9 @@ def test_patience_lasts_while_an_instance_is_heard_of() -> None:
     for now_ms in (90, 180):  # rows of a long backlog come behind their progress
         assert order.row(0, 10, str(now_ms), ("A",), now_ms) == []
         assert order.wait_until() == now_ms + PATIENCE_MS
-        assert order.expired(now_ms + PATIENCE_MS - 1) == []
-    assert order.expired(280) == []
-    sent = order.expired(280 + QUIET_MS)
+        assert order.expired(now_ms + PATIENCE_MS - 1, 0) == []
+    assert order.expired(280, 0) == []
+    sent = order.expired(280 + QUIET_MS, QUIET_MS)
     assert sent[0] == Gap("main", 10, "feed/main", 370)
     assert released(sent) == {10: ["A", "A"]}
     late = order.row(0, 10, "3", ("C",), 381)
@@ -84,19 +84,24 @@ def test_nobody_is_given_up_while_there_is_a_backlog() -> None:
     order.progress(10, FEED, 0, 10)
     order.progress(20, FEED, 1, 10)
     order.progress(20, GATE, 0, 10)
-    for now_ms in range(110, 1_000, QUIET_MS):  # called late each time: the workers are behind
-        assert order.expired(now_ms) == []
+    for now_ms in range(110, 1_000, QUIET_MS):
+        assert order.expired(now_ms, now_ms) == []
         assert order.wait_until() == now_ms + QUIET_MS
         order.progress(30 + now_ms, GATE, 0, now_ms + 1)
-        assert order.expired(now_ms + QUIET_MS - 1) == []
+        assert order.expired(now_ms + QUIET_MS - 1, now_ms + QUIET_MS - 1) == []
         order.progress(40 + now_ms, GATE, 0, now_ms + QUIET_MS - 1)
-    assert given_up(order, 1_100) == [Gap("main", 20, "feed/main", 1_190)]
+    for now_ms in range(1_000, 2_000, QUIET_MS):  # the workers are behind: nothing can be taken in
+        assert order.expired(now_ms, 1_000) == []
+    (gap, *_) = order.expired(2_000, 1_000 + QUIET_MS)
+    assert gap == Gap("main", 20, "feed/main", 1_990)
 
 
 def given_up(order: Order, now_ms: int) -> list[Gap]:
     """The gaps once nothing has come for a while."""
-    assert order.expired(now_ms) == []
-    return [one for one in order.expired(now_ms + QUIET_MS) if isinstance(one, Gap)]
+    assert order.expired(now_ms, now_ms) == []
+    return [
+        one for one in order.expired(now_ms + QUIET_MS, now_ms + QUIET_MS) if isinstance(one, Gap)
+    ]
 
 
 def test_an_instance_that_was_given_up_is_waited_for_once_it_tells_again() -> None:
