@@ -17,6 +17,7 @@ from udfs.errors import InvariantError
 VERSION = 1
 BOOK = "book"
 QUIET_MS = 100
+START_FACTOR = 6  # after a start others may be starting, too: so many times the patience
 NEXT = "next"  # begins the keys of rows that go with the next tick
 Kept = MutableMapping[str, str]
 Name = tuple[str, str]  # stage and instance
@@ -79,7 +80,8 @@ class Order:
     counted are there, told apart by their ids. A row that comes after its tick was released is
     handed on with the next tick, as late. `now_ms` is the wall clock; it only serves patience: an
     instance is given up once neither progress nor a row of it has come for so long although
-    someone has told the tick, and then nothing comes at all.
+    someone has told the tick, and then nothing comes at all. After a start one that was not heard
+    of yet may be starting, too, and gets START_FACTOR times as long.
     """
 
     def __init__(self, stage: Stage, kept: Kept) -> None:
@@ -89,6 +91,7 @@ class Order:
         self._released: int | None = None
         self._absent: set[Name] = set()
         self._waiting_since: int | None = None
+        self._began_ms = 0  # when this process waited first
         self._heard: dict[Name, int] = {}  # when progress or a row of an instance came
         self._quiet: tuple[int, int] | None = None  # since when nothing has come, and idle_ms then
         self._arrivals = 0
@@ -161,8 +164,12 @@ class Order:
             return None
         if self._quiet is not None:
             return self._quiet[0] + QUIET_MS
-        silent = [self._heard.get(name, 0) for name in self._missing(self._candidate())]
-        return max(self._waiting_since, *silent, 0) + self._stage.patience_ms
+        missing = self._missing(self._candidate())
+        silent = [self._heard[name] for name in missing if name in self._heard]
+        until = max(self._waiting_since, *silent, 0) + self._stage.patience_ms
+        if len(silent) < len(missing):
+            until = max(until, self._began_ms + START_FACTOR * self._stage.patience_ms)
+        return until
 
     def expired(self, now_ms: int, idle_ms: int) -> list[Sent]:
         """Go on without those that are missing, if patience has ended by now.
@@ -209,6 +216,7 @@ class Order:
         idle = self._waiting_since is None and self._start is not None
         if idle and self._told_now(self._candidate()):
             self._waiting_since = now_ms
+            self._began_ms = self._began_ms or now_ms
 
     def _now(self, now_ms: int) -> None:
         """Keep the wall clock with rows that no tick keeps it for, each second at most."""

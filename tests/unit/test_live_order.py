@@ -106,13 +106,16 @@ def given_up(order: Order, now_ms: int) -> list[Gap]:
 
 def test_an_instance_that_was_given_up_is_waited_for_once_it_tells_again() -> None:
     order = Order(stage(), {})
-    order.progress(10, FEED, 0, 0)
-    order.progress(20, FEED, 0, 0)
-    assert given_up(order, 100) == [Gap("main", 20, "gate/main", 200)]
-    assert released(order.progress(30, FEED, 0, 101)) == {30: []}
-    assert order.progress(20, GATE, 0, 102) == []
-    assert order.progress(40, FEED, 0, 103) == []
-    assert released(order.progress(40, GATE, 0, 104)) == {40: []}
+    order.progress(10, FEED, 0, 10)
+    order.progress(20, FEED, 0, 10)
+    # Nothing was heard of the gate yet: it may be starting.
+    assert order.wait_until() == 10 + 6 * PATIENCE_MS
+    assert given_up(order, 610) == [Gap("main", 20, "gate/main", 700)]
+    assert released(order.progress(30, FEED, 0, 711)) == {30: []}
+    assert order.progress(20, GATE, 0, 712) == []
+    assert order.progress(40, FEED, 0, 713) == []
+    assert order.wait_until() == 713 + PATIENCE_MS
+    assert released(order.progress(40, GATE, 0, 714)) == {40: []}
 
 
 @pytest.mark.parametrize("started_again", [False, True])

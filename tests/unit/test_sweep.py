@@ -26,11 +26,11 @@ from udfs.errors import ConfigError, Refusal
 from udfs.simulate import EXAMPLE_SYMBOLS, simulate
 
 SYMBOLS = EXAMPLE_SYMBOLS[:3]
-# The command with small chunks; from the fourth on each takes half a minute.
+# The command with small chunks; from the fourth on each takes two seconds.
 PROGRAM = """
 import sys, time, jobs.sweep.chunks, jobs.sweep.kept
 jobs.sweep.chunks.CHUNK_BARS, read = 4_000, jobs.sweep.kept.read_chunk
-waits = iter([0.1] * 3 + [30.0] * 99)
+waits = iter([0.1] * 3 + [2.0] * 99)
 jobs.sweep.kept.read_chunk = lambda folder: time.sleep(next(waits)) or read(folder)
 from cli.main import main
 sys.exit(main())
