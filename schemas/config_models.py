@@ -229,7 +229,7 @@ class MonitoringConfig(Group):
 
 
 class StoreConfig(Group):
-    """Where tables live. `retentionDays` None: the store's own default."""
+    """Where tables live. `retentionDays` None: history is kept for good."""
 
     kind: Literal["files", "fluss", "kafka"] = "files"
     addresses: Addresses | None = None

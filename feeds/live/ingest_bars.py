@@ -65,7 +65,7 @@ def ingest_bars(
 ) -> Ingested:
     """Write bars as they come until the input ends or `stop`; what became of them."""
     plan = plan_run(config)
-    make_tables(client)
+    make_tables(client, config.store.retention_days)
     intake = BarIntake(client, plan, config.indicators.final_after_ms, max_gap_ms)
     columns = Columns("bars", COLUMNS, COLUMNS)
     for lines in batches(chunks, stop, columns):

@@ -64,7 +64,7 @@ def ingest_reports(
 ) -> Ingested:
     """Write reports as they come until the input ends or `stop`; what became of them."""
     plan = plan_run(config)
-    make_tables(client)
+    make_tables(client, config.store.retention_days)
     checks = Checks(config, plan)
     known = reading.tail(client, EXEC_REPORT_HISTORY, lambda rows: len(rows) >= KNOWN_ROWS)
     seen = {tuple(row[name] for name in EXEC_REPORT_HISTORY.key) for row in known}

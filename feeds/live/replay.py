@@ -82,7 +82,7 @@ def replay(
     plan = plan_run(config)
     files = list_files(config.prices.files)
     tasks, inputs = plan_tasks(files, [symbol.symbol for symbol in plan.symbols])
-    make_tables(client)
+    make_tables(client, config.store.retention_days)
     at = feed.stood(client, plan.base_ms)
     run = _Replay(client, plan, at, pace, stop, show)
     run.total = sum(file.rows for file in inputs)

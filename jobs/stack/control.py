@@ -94,7 +94,7 @@ def up(config: Config, folder: Path, wish: Wish = AS_USUAL, note: Note = silent)
         _wait_until_up(stack, config, note)
         text = (folder / CONFIG).read_text(encoding="utf-8")
         run = (stack.run_id, stack.config_digest, text, code_version())
-        tables.prepare(stack.bootstrap, stack.database, run)
+        tables.prepare(stack.bootstrap, stack.database, run, config.store.retention_days)
         return _bring_jobs(stack, wish, was_running, note)
 
 

@@ -43,7 +43,9 @@ class Reading(NamedTuple):
     last_bars: Mapping[str, int]
 
 
-def prepare(bootstrap: str, database: str, run: tuple[str, str, str, str]) -> None:
+def prepare(
+    bootstrap: str, database: str, run: tuple[str, str, str, str], retention_days: int | None
+) -> None:
     """Make the run's tables and write its row of run_history.
 
     `run`: its id, and the hash and JSON of its configuration, and the code's version. ConfigError
@@ -58,7 +60,7 @@ def prepare(bootstrap: str, database: str, run: tuple[str, str, str, str]) -> No
         return found
 
     with Client(bootstrap, database) as client:
-        make_tables(client)
+        make_tables(client, retention_days)
         for name, there in client.call(columns).items():
             check_columns(TABLES[name], there, database)
         client.write(Writing(RUN_HISTORY, [[*run, int(time.time() * 1000)]]))

@@ -18,7 +18,7 @@ def test_all_tables_are_made_once(tmp_path: Path) -> None:
     store = fluss_store.configure(tmp_path, fluss_store.free_ports())
     with fluss_run.running(store), Client(store.bootstrap, "run_1") as client:
         for _ in range(2):
-            make_tables(client)
+            make_tables(client, 2)
             made = client.call(made_tables)
             assert sorted(made) == sorted(TABLES)
         for name, info in made.items():
@@ -26,6 +26,8 @@ def test_all_tables_are_made_once(tmp_path: Path) -> None:
             assert tuple(info.get_primary_keys()) == table.key
             assert tuple(info.get_bucket_keys()) == table.bucket_key
             merges = info.get_properties().get("table.merge-engine")
+            wanted = "2 d" if table.kind is Kind.HISTORY else "7 d"
+            assert info.get_properties().get("table.log.ttl") == wanted
             assert merges == (None if table.kind is Kind.LATEST else "first_row"), name
 
 
