@@ -5,7 +5,9 @@ and every process has a log of a name that is known.
 """
 
 import os
+import shlex
 import shutil
+import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
@@ -97,6 +99,8 @@ def configure(stack: Stack, live: LiveConfig, slots: int) -> None:
     machine = {
         **machine_settings(folder, stack.ports.rest, (stack.folder / "code",)),
         "rest.bind-port": stack.ports.rest,
+        "env.java.opts.client": " ".join(jvm.java_options()),
+        "env.log.dir": folder / "log",
         "parallelism.default": live.parallelism,
         "high-availability.zookeeper.quorum": f"127.0.0.1:{stack.ports.zookeeper}",
         "high-availability.cluster-id": f"/{stack.generation}",
@@ -120,6 +124,8 @@ def configure(stack: Stack, live: LiveConfig, slots: int) -> None:
         "taskmanager.memory.jvm-overhead.max": f"{part.overhead}m",
     }
     write_settings(folder / "conf", CONF / "config.yaml", machine)
+    shutil.copy(CONF / "log4j.properties", folder / "conf" / "log4j-cli.properties")
+    (folder / "env.sh").write_text(_exports(stack.folder), encoding="utf-8")
 
 
 def commands(stack: Stack, live: LiveConfig) -> list[Command]:
@@ -176,14 +182,26 @@ def _java(
 
 def variables(folder: Path) -> Mapping[str, str]:
     """The environment of Flink's processes."""
+    return {**os.environ, **flink_variables(folder)}
+
+
+def flink_variables(folder: Path) -> dict[str, str]:
+    """What Flink's processes need beside what is there."""
     return {
-        **os.environ,
         **jvm.ALLOCATION,
         "FLINK_CONF_DIR": str(folder / "flink" / "conf"),
         "FLINK_LIB_DIR": str(library_folder()),
         "FLINK_OPT_DIR": str(jvm.flink_home() / "opt"),
         "FLINK_PLUGINS_DIR": str(folder / "flink" / "plugins"),
     }
+
+
+def _exports(folder: Path) -> str:
+    """What a shell needs for Flink's own commands, `flink run` above all."""
+    named = {**flink_variables(folder), "JAVA_HOME": str(jvm.find_java().parents[1])}
+    path = f"{jvm.flink_home() / 'bin'}:{Path(sys.executable).parent}"
+    lines = [f"export {name}={shlex.quote(value)}" for name, value in named.items()]
+    return "\n".join([*lines, f'export PATH={shlex.quote(path)}:"$PATH"', ""])
 
 
 def copy_code(folder: Path) -> Path:

@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import time
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -287,7 +288,11 @@ def test_ctrl_c_in_a_terminal(prices: str, tmp_path: Path, monkeypatch: pytest.M
     (tmp_path / "many.yaml").write_text(yaml.safe_dump(config(prices)))
     arguments = ["backtest", "--config", "many.yaml", "--runner", "local", "--top", "2"]
     command = [sys.executable, "-c", PROGRAM, *arguments]
-    started = subprocess.Popen(command, cwd=tmp_path, stdout=-1, stderr=-1, text=True)
+    # Whoever runs these tests in the background may ignore the signal, which is inherited.
+    listens = partial(signal.signal, signal.SIGINT, signal.SIG_DFL)
+    started = subprocess.Popen(
+        command, cwd=tmp_path, stdout=-1, stderr=-1, text=True, preexec_fn=listens
+    )
     done = "runs/.*.kept/" + "?" * 16 + "/chunk.pickle"
     while len(list(tmp_path.glob(done))) < 3 and started.poll() is None:
         time.sleep(0.002)
