@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from tests import live_equal, runs
-from tests.live.live_runs import FOR_EVER, live_run, write_bars
+from tests.live.live_runs import live_run, write_bars
 
 MINUTES = 700
 
@@ -18,7 +18,7 @@ def test_a_replay_at_full_speed_equals_the_backtest(
     tree = runs.config(str(tmp_path / "bars" / "*.parquet"))
     tree |= {"run.id": f"equal-{parallelism}", "tradepicker.sellRequiresLong": long_only}
     bounded = runs.run(tree, tmp_path / "runs").folder
-    with live_run(stack, tree | FOR_EVER, bounded, parallelism) as run:
+    with live_run(stack, tree, bounded, parallelism) as run:
         assert run.replay(speed=None).ticks == MINUTES
         assert live_equal.differences(bounded, run.rows, ends) == []
         assert run.rows("progress_gaps") == []
@@ -28,11 +28,11 @@ def test_a_replay_at_full_speed_equals_the_backtest(
         assert {"OPEN_LIMIT_EXCEEDED", "NO_OPEN_POSITION"} <= codes
 
 
-def test_a_replay_at_60x_with_patience_equals_the_backtest(stack: Path, tmp_path: Path) -> None:
+def test_a_replay_at_60x_equals_the_backtest(stack: Path, tmp_path: Path) -> None:
     ends = write_bars(tmp_path / "bars", 5, 75)
     tree = runs.config(str(tmp_path / "bars" / "*.parquet")) | {"run.id": "equal-60x"}
     bounded = runs.run(tree, tmp_path / "runs").folder
-    with live_run(stack, tree, bounded, 1) as run:
+    with live_run(stack, tree, bounded, 1, by_hand=("trading-engine",)) as run:
         run.replay(speed=60)
         assert live_equal.differences(bounded, run.rows, ends) == []
         assert run.rows("progress_gaps") == []
