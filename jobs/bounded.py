@@ -206,7 +206,7 @@ def _run_job(
 ) -> bytes:
     """What the writer gives."""
     from jobs.adapter import Stages, define
-    from jobs.runtime import collect, environment
+    from jobs.runtime import collect, environment, java_errors
 
     folder = str(staging.resolve())
     work = [_dump(Work(plan, absolute(task), folder, is_chunk)) for task in tasks]
@@ -215,7 +215,8 @@ def _run_job(
     watch.start()
     stream: Any = None
     try:
-        stream = define(environment(parallelism), work, stages)
+        with java_errors():
+            stream = define(environment(parallelism), work, stages)
         (blob,) = collect(stream, f"backtest {plan.run_id}")
     finally:
         with held():  # py4j swallows exceptions while it lets Java's objects go

@@ -10,6 +10,8 @@ import os
 import re
 import sys
 import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import yaml
@@ -25,7 +27,15 @@ from jobs.signals import held
 from udfs import errors
 from udfs.errors import ConfigError, TradeflowError
 
-__all__ = ["JobError", "collect", "environment", "in_cluster", "local_environment", "prepare"]
+__all__ = [
+    "JobError",
+    "collect",
+    "environment",
+    "in_cluster",
+    "java_errors",
+    "local_environment",
+    "prepare",
+]
 
 FULL = ("No space left on device", "File too large", "Disk quota exceeded")
 _running: list[jvm.Jvm] = []  # the one JVM of this process, once started
@@ -112,9 +122,15 @@ def collect(stream: DataStream, name: str) -> list[object]:
     An error of the project that a task raised is raised here again, with its message; any other
     failure is a JobError that names the Python line it came from.
     """
+    with java_errors(), stream.execute_and_collect(name) as values:
+        return list(values)
+
+
+@contextmanager
+def java_errors() -> Iterator[None]:
+    """What Java raises in the block, and that it has ended, as errors of the project."""
     try:
-        with stream.execute_and_collect(name) as values:
-            return list(values)
+        yield
     except Py4JJavaError as error:
         raise python_error(str(error)) from None
     except Py4JError as error:

@@ -156,9 +156,11 @@ def run_dataflow(flow: Dataflow, name: str, staging: Path, runner: str, parallel
 def _by_flink(tasks: list[bytes], steps: tuple[Any, ...], name: str, parallelism: int) -> bytes:
     """The result of the dataflow, run here or on the cluster of `flink run`."""
     from jobs.adapter import Stages, define
-    from jobs.runtime import collect, environment
+    from jobs.runtime import collect, environment, java_errors
 
-    (blob,) = collect(define(environment(parallelism), tasks, Stages(*steps)), name)
+    with java_errors():
+        stream = define(environment(parallelism), tasks, Stages(*steps))
+    (blob,) = collect(stream, name)
     return bytes(blob)  # type: ignore[call-overload,no-any-return]
 
 
