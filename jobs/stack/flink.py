@@ -12,7 +12,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from jobs import jvm
+from jobs import fluss_reader, jvm
 from jobs.cluster import machine_settings, write_settings
 from jobs.stack.state import Stack
 from schemas.config_models import LiveConfig
@@ -65,7 +65,8 @@ def library_folder() -> Path:
     connectors = sorted(JARS.glob(CONNECTOR))
     if not connectors:
         raise ConfigError(f"no connector of Fluss ({CONNECTOR}) in {JARS}; fetch it by `make jars`")
-    return jvm.library_folder("lib-live", LIBRARIES, connectors[-1:])
+    connector = connectors[-1]
+    return jvm.library_folder("lib-live", LIBRARIES, (fluss_reader.patched(connector), connector))
 
 
 def slots_of(live: LiveConfig, jobs: int) -> int:
