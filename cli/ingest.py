@@ -52,7 +52,7 @@ TableName = Annotated[Target, typer.Option("--table", help="Bars, or fills of a 
 
 
 def ingest(
-    config: options.ConfigFile = live_options.LIVE_CONFIG,
+    config: live_options.Configuration = None,
     source: SourceName = Source.STDIN,
     file: File = None,
     table: TableName = Target.BARS,
@@ -72,7 +72,9 @@ def ingest(
     with told("interrupted"):
         if (source is Source.CSV) != (file is not None):
             raise ConfigError("--source csv needs --file FILE, and --source stdin has none")
-        checked = load(config, settings or [], {"--run-id": run_id})
+        checked = load(
+            live_options.config_file(config, folder), settings or [], {"--run-id": run_id}
+        )
         from feeds.live.place import only_feed, place
         from jobs.store.client import Client, Stopped
 

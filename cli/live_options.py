@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from cli import options
 from udfs.errors import ConfigError
 
 if TYPE_CHECKING:  # it loads slowly, and help needs none of it
@@ -15,8 +16,18 @@ if TYPE_CHECKING:  # it loads slowly, and help needs none of it
 
 STORE = "The store"
 LIVE_CONFIG = Path("conf/live.yaml")
+CONFIG = "config.json"  # of a stack's folder
 GOES_ON = "interrupted; the same command goes on there"
 
+Configuration = Annotated[
+    Path | None,
+    typer.Option(
+        "--config",
+        metavar="FILE",
+        help="The run's configuration, else that of the stack in --dir, else conf/live.yaml.",
+        rich_help_panel=options.WHAT,
+    ),
+]
 Stack = Annotated[
     Path | None,
     typer.Option(
@@ -49,6 +60,14 @@ MaxGap = Annotated[
         rich_help_panel="How",
     ),
 ]
+
+
+def config_file(config: Path | None, folder: Path | None) -> Path:
+    """The configuration that was named, else the stack's own, else the example's."""
+    if config is not None:
+        return config
+    own = None if folder is None else folder / CONFIG
+    return own if own is not None and own.exists() else LIVE_CONFIG
 
 
 def gap_ms(text: str) -> int:

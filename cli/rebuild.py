@@ -29,7 +29,7 @@ def rebuild(
     dry_run: bool = typer.Option(
         False, "--dry-run", metavar=NO_VALUE, help="Say what differs and write nothing."
     ),
-    config: options.ConfigFile = live_options.LIVE_CONFIG,
+    config: live_options.Configuration = None,
     settings: options.Settings = None,
     run_id: options.RunId = None,
     folder: live_options.Stack = None,
@@ -41,7 +41,9 @@ def rebuild(
     Exit code 0 if nothing differed, 1 if something did.
     """
     with told("interrupted"):
-        checked = load(config, settings or [], {"--run-id": run_id})
+        checked = load(
+            live_options.config_file(config, folder), settings or [], {"--run-id": run_id}
+        )
         from feeds.live.place import place
         from feeds.live.rebuild import rebuild
         from jobs.store.client import Client

@@ -38,7 +38,7 @@ def rejects(
     everything: bool = typer.Option(
         False, "--all", metavar=NO_VALUE, help="Those that were decided, too, and all of them."
     ),
-    config: options.ConfigFile = live_options.LIVE_CONFIG,
+    config: live_options.Configuration = None,
     settings: options.Settings = None,
     run_id: options.RunId = None,
     folder: live_options.Stack = None,
@@ -52,7 +52,9 @@ def rejects(
         if change and apply is None:
             raise ConfigError("--change: it goes with --apply ID")
         changes = dict(map(_pair, change or ()))
-        checked = load(config, settings or [], {"--run-id": run_id})
+        checked = load(
+            live_options.config_file(config, folder), settings or [], {"--run-id": run_id}
+        )
         from feeds.live import rejects as live
         from feeds.live.place import place
         from jobs.store.client import Client

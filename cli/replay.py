@@ -55,7 +55,7 @@ Patience = Annotated[
 
 
 def replay(
-    config: options.ConfigFile = live_options.LIVE_CONFIG,
+    config: live_options.Configuration = None,
     prices: options.Prices = None,
     start: options.Start = None,
     end: options.End = None,
@@ -77,7 +77,7 @@ def replay(
     began = time.monotonic()
     with told("interrupted"):
         given = {"--prices": prices, "--start": start, "--end": end, "--run-id": run_id}
-        checked = load(config, settings or [], given)
+        checked = load(live_options.config_file(config, folder), settings or [], given)
         from feeds.live.place import only_feed, place
         from feeds.live.replay import Pace, replay
         from jobs.store.client import Client, Stopped

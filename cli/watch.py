@@ -41,7 +41,7 @@ Seconds = Annotated[
 
 
 def watch(
-    config: options.ConfigFile = live_options.LIVE_CONFIG,
+    config: live_options.Configuration = None,
     settings: options.Settings = None,
     run_id: options.RunId = None,
     replay: Replay = None,
@@ -55,7 +55,9 @@ def watch(
     Ctrl-C ends the view, and the replay if it began one; the jobs run on.
     """
     with told("interrupted"):
-        checked = load(config, settings or [], {"--run-id": run_id})
+        checked = load(
+            live_options.config_file(config, folder), settings or [], {"--run-id": run_id}
+        )
         from feeds.live.place import place
 
         where = place(checked, folder, store, database)

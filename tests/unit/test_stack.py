@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 
+from cli import live_options
 from cli.logs import last_lines, log_of
 from jobs.stack import checks, flink, names, place, processes, settings, state, submission, watch
 from jobs.stack.ports import STEP, USUAL, choose_ports
@@ -399,3 +400,11 @@ def test_logs_by_name(tmp_path: Path) -> None:
     assert log_of(tmp_path, "client").name == "client.out"
     with pytest.raises(ConfigError, match=r"did you mean 'jobmanager'.*logs are client"):
         log_of(tmp_path, "jobmanger")
+
+
+def test_a_command_takes_the_stacks_own_configuration(tmp_path: Path) -> None:
+    assert live_options.config_file(None, None) == Path("conf/live.yaml")
+    assert live_options.config_file(None, tmp_path) == Path("conf/live.yaml")
+    (tmp_path / "config.json").write_text("{}")
+    assert live_options.config_file(None, tmp_path) == tmp_path / "config.json"
+    assert live_options.config_file(Path("mine.yaml"), tmp_path) == Path("mine.yaml")
