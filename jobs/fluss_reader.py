@@ -6,6 +6,7 @@ the reader waits for an answer that cannot come, until its poll ends: 10 s, a co
 That class goes before the connector's own with a short one.
 """
 
+import os
 import struct
 import zipfile
 from pathlib import Path
@@ -36,7 +37,7 @@ def patched(connector: Path) -> Path:
             f"{connector.name} is another version than this one knows: its {CLASS} has "
             f"{code.count(THEIRS)} constants of 10 s and should have one; fetch it by `make jars`"
         )
-    made = jar.with_suffix(".partial")
+    made = jar.with_suffix(f".{os.getpid()}")
     with zipfile.ZipFile(made, "w") as archive:
         ours = code.replace(THEIRS, LONG.pack(LONG_TAG, POLL_MS))
         archive.writestr(zipfile.ZipInfo(CLASS, STAMP), ours)
