@@ -12,7 +12,6 @@ from cli import live_options, options
 from cli.errors import INTERRUPTED, told
 from cli.help import examples
 from cli.live_options import note, stopping
-from cli.overrides import load
 from udfs.errors import ConfigError
 
 if TYPE_CHECKING:  # they load slowly, and help needs none of them
@@ -72,9 +71,7 @@ def ingest(
     with told("interrupted"):
         if (source is Source.CSV) != (file is not None):
             raise ConfigError("--source csv needs --file FILE, and --source stdin has none")
-        checked = load(
-            live_options.config_file(config, folder), settings or [], {"--run-id": run_id}
-        )
+        checked = live_options.load(config, folder, settings, {"--run-id": run_id})
         from feeds.live.place import only_feed, place
         from jobs.store.client import Client, Stopped
 

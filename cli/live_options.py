@@ -1,22 +1,23 @@
 """What the commands of live stores share: options, notes, and how they are stopped."""
 
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from cli import options
+from cli import options, overrides
 from udfs.errors import ConfigError
 
 if TYPE_CHECKING:  # it loads slowly, and help needs none of it
     import threading
 
+    from schemas.config import Config
+
 STORE = "The store"
 LIVE_CONFIG = Path("conf/live.yaml")
-CONFIG = "config.json"  # of a stack's folder
 GOES_ON = "interrupted; the same command goes on there"
 
 Configuration = Annotated[
@@ -64,10 +65,22 @@ MaxGap = Annotated[
 
 def config_file(config: Path | None, folder: Path | None) -> Path:
     """The configuration that was named, else the stack's own, else the example's."""
+    from jobs.stack.state import CONFIG
+
     if config is not None:
         return config
     own = None if folder is None else folder / CONFIG
     return own if own is not None and own.exists() else LIVE_CONFIG
+
+
+def load(
+    config: Path | None,
+    folder: Path | None,
+    settings: Sequence[str] | None,
+    given: Mapping[str, object],
+) -> "Config":
+    """The checked configuration of that file with what stands on the command line."""
+    return overrides.load(config_file(config, folder), settings or [], given)
 
 
 def gap_ms(text: str) -> int:

@@ -7,7 +7,6 @@ import typer
 from cli import live_options, options
 from cli.errors import told
 from cli.help import NO_VALUE, examples
-from cli.overrides import load
 
 if TYPE_CHECKING:  # it loads slowly, and help needs none of it
     from feeds.live.rebuild import Difference, Rebuilt
@@ -41,9 +40,7 @@ def rebuild(
     Exit code 0 if nothing differed, 1 if something did.
     """
     with told("interrupted"):
-        checked = load(
-            live_options.config_file(config, folder), settings or [], {"--run-id": run_id}
-        )
+        checked = live_options.load(config, folder, settings, {"--run-id": run_id})
         from feeds.live.place import place
         from feeds.live.rebuild import rebuild
         from jobs.store.client import Client

@@ -7,7 +7,6 @@ import typer
 from cli import live_options, options
 from cli.errors import told
 from cli.help import NO_VALUE, examples
-from cli.overrides import load
 from udfs.errors import ConfigError
 
 if TYPE_CHECKING:  # they load slowly, and help needs none of them
@@ -52,9 +51,7 @@ def rejects(
         if change and apply is None:
             raise ConfigError("--change: it goes with --apply ID")
         changes = dict(map(_pair, change or ()))
-        checked = load(
-            live_options.config_file(config, folder), settings or [], {"--run-id": run_id}
-        )
+        checked = live_options.load(config, folder, settings, {"--run-id": run_id})
         from feeds.live import rejects as live
         from feeds.live.place import place
         from jobs.store.client import Client

@@ -11,7 +11,6 @@ from cli import live_options, options
 from cli.errors import INTERRUPTED, told
 from cli.help import NO_VALUE, examples
 from cli.live_options import note, stopping
-from cli.overrides import load
 from udfs.errors import ConfigError
 
 if TYPE_CHECKING:  # they load slowly, and help needs none of them
@@ -77,7 +76,7 @@ def replay(
     began = time.monotonic()
     with told("interrupted"):
         given = {"--prices": prices, "--start": start, "--end": end, "--run-id": run_id}
-        checked = load(live_options.config_file(config, folder), settings or [], given)
+        checked = live_options.load(config, folder, settings, given)
         from feeds.live.place import only_feed, place
         from feeds.live.replay import Pace, replay
         from jobs.store.client import Client, Stopped

@@ -14,7 +14,6 @@ from cli import live_options, options
 from cli.errors import INTERRUPTED, told
 from cli.help import examples
 from cli.live_options import stopping
-from cli.overrides import load
 
 if TYPE_CHECKING:  # they load slowly, and help needs none of them
     from rich.console import Group
@@ -55,9 +54,7 @@ def watch(
     Ctrl-C ends the view, and the replay if it began one; the jobs run on.
     """
     with told("interrupted"):
-        checked = load(
-            live_options.config_file(config, folder), settings or [], {"--run-id": run_id}
-        )
+        checked = live_options.load(config, folder, settings, {"--run-id": run_id})
         from feeds.live.place import place
 
         where = place(checked, folder, store, database)

@@ -169,13 +169,17 @@ def free_port() -> int:
         return int(probe.getsockname()[1])
 
 
+def exports(variables: Mapping[str, str]) -> list[str]:
+    """What a shell must be told before Flink's own commands."""
+    return [f"export {name}={shlex.quote(value)}" for name, value in variables.items()]
+
+
 def main() -> None:
     """Write the configuration and an archive of the code; print how to use them."""
     cluster = configure(SESSION)
     archive = write_archive(SESSION / "code.zip")
     scripts = jvm.flink_home() / "bin"
-    for name, value in cluster.variables().items():
-        print(f"export {name}={shlex.quote(value)}")
+    print(*exports(cluster.variables()), sep="\n")
     print(f"{scripts}/start-cluster.sh")
     print(shlex.join([*cluster.run(jvm.REPO / "jobs" / "backtest.py", archive=archive)]), "...")
     print(f"{scripts}/stop-cluster.sh")

@@ -126,16 +126,13 @@ class Intake:
 
     def read(self, report: Report, piece_rows: int = PIECE_ROWS) -> Iterator[Bars]:
         """The bars that count, piece by piece; `report` gets the number of rows of each."""
-        for _, checked in self.check(report, piece_rows):
+        for _, _, checked in self.check(report, piece_rows):
             yield checked.bars
 
     def check(
         self, report: Report, piece_rows: int = PIECE_ROWS
-    ) -> Iterator[tuple[RawBars, Checked]]:
-        """The rows within the run's range, piece by piece, and what the checks say of each.
-
-        `state` is what was before a piece's rows until the next one is asked for.
-        """
+    ) -> Iterator[tuple[BarState, RawBars, Checked]]:
+        """The rows within the run's range, piece by piece: what was before, they, their checks."""
         for raw in read_task(self.task, (), piece_rows):
             report(len(raw.rows))
             outside = _out_of_range(self.plan, raw)
@@ -145,13 +142,13 @@ class Intake:
             )
             if outside.any():
                 raw = _keep(raw, ~outside)
-            state, checked = check_bars(self.state, raw.bars, raw.whole_ts, self.plan.base_ms)
+            before = self.state
+            self.state, checked = check_bars(before, raw.bars, raw.whole_ts, self.plan.base_ms)
             self.rejects.extend(rejects_of(raw, checked.code))
             self.counts = _count(
                 self.counts, raw, checked.late, checked.duplicate, self.task.symbol
             )
-            yield raw, checked
-            self.state = state
+            yield before, raw, checked
 
 
 def _out_of_range(plan: RunPlan, raw: RawBars) -> np.ndarray:

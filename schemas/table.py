@@ -219,13 +219,17 @@ class FlussTable(NamedTuple):
     properties: Mapping[str, str]
 
 
-def fluss_table(table: Table) -> FlussTable:
-    """The table as Fluss's client takes it; in a latest table only the key is not null."""
+def fluss_table(table: Table, retention_days: int | None = None) -> FlussTable:
+    """The table as Fluss's client takes it; in a latest table only the key is not null.
+
+    `retention_days` is how long a history keeps rows, None: for good.
+    """
     fields = [
         pa.field(column.name, FLUSS_ARROW_TYPES[column.type], _null_in_ddl(table, column))
         for column in store_columns(table)
     ]
-    return FlussTable(pa.schema(fields), table.key, table.bucket_key, 1, _fluss_properties(table))
+    properties = _fluss_properties(table, retention_days)
+    return FlussTable(pa.schema(fields), table.key, table.bucket_key, 1, properties)
 
 
 def _fluss_options(table: Table) -> dict[str, str]:
@@ -233,10 +237,11 @@ def _fluss_options(table: Table) -> dict[str, str]:
     return placed | _fluss_properties(table)
 
 
-def _fluss_properties(table: Table) -> dict[str, str]:
+def _fluss_properties(table: Table, retention_days: int | None = None) -> dict[str, str]:
     if table.kind is Kind.LATEST:
         return {"table.log.ttl": LATEST_LOG_TTL}
-    return {"table.merge-engine": "first_row", "table.log.ttl": HISTORY_LOG_TTL}
+    ttl = HISTORY_LOG_TTL if retention_days is None else f"{retention_days} d"
+    return {"table.merge-engine": "first_row", "table.log.ttl": ttl}
 
 
 def _kafka_options(table: Table) -> dict[str, str]:

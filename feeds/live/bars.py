@@ -59,12 +59,11 @@ class SymbolReader:
             self._intake.counts = count_unknown(self._plan, self._task, self._report).counts
             return
         number = [symbol.symbol for symbol in self._plan.symbols].index(self._task.symbol)
-        for raw, checked in self._intake.check(self._report, self._piece_rows):
+        for before, raw, checked in self._intake.check(self._report, self._piece_rows):
             valid = checked.code == VALID
-            before = self._intake.state.last_ts
-            newest = np.maximum.accumulate(np.where(valid, raw.bars.ts, before))
+            newest = np.maximum.accumulate(np.where(valid, raw.bars.ts, before.last_ts))
             written = valid & ~checked.duplicate
-            tick = np.maximum(newest, before)[written] + self._plan.base_ms
+            tick = np.maximum(newest, before.last_ts)[written] + self._plan.base_ms
             columns = (column[written] for column in raw.bars)
             symbol = np.full(len(tick), number, dtype=np.int32)
             yield Piece(tick, symbol, *columns, checked.late[written])

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from jobs import fluss_reader, jvm
-from jobs.cluster import machine_settings, write_settings
+from jobs.cluster import exports, machine_settings, write_settings
 from jobs.stack.state import Stack
 from schemas.config_models import LiveConfig
 from schemas.config_values import memory_mb
@@ -201,8 +201,7 @@ def _exports(folder: Path) -> str:
     """What a shell needs for Flink's own commands, `flink run` above all."""
     named = {**flink_variables(folder), "JAVA_HOME": str(jvm.find_java().parents[1])}
     path = f"{jvm.flink_home() / 'bin'}:{Path(sys.executable).parent}"
-    lines = [f"export {name}={shlex.quote(value)}" for name, value in named.items()]
-    return "\n".join([*lines, f'export PATH={shlex.quote(path)}:"$PATH"', ""])
+    return "\n".join([*exports(named), f'export PATH={shlex.quote(path)}:"$PATH"', ""])
 
 
 def copy_code(folder: Path) -> Path:

@@ -11,10 +11,9 @@ from functools import partial
 import fluss
 
 from jobs.store.client import LOOK_S, Client, Session
-from schemas.table import Kind, Table, fluss_table
+from schemas.table import Table, fluss_table
 from schemas.tables import TABLES
 
-TTL = "table.log.ttl"
 MAKE_LIMIT_S = 60.0
 ANSWER_S = 5.0
 WATCH_S = 0.5  # in which the coordinator begins to watch a new database, as a rule
@@ -81,13 +80,10 @@ async def _has_leader(session: Session, table: Table) -> bool:
 
 def descriptor(table: Table, retention_days: int | None = None) -> fluss.TableDescriptor:
     """The contract as the client takes it."""
-    made = fluss_table(table)
-    properties = dict(made.properties)
-    if retention_days is not None and table.kind is Kind.HISTORY:
-        properties[TTL] = f"{retention_days} d"
+    made = fluss_table(table, retention_days)
     return fluss.TableDescriptor(
         fluss.Schema(made.columns, list(made.key)),
         bucket_count=made.buckets,
         bucket_keys=list(made.bucket_key),
-        properties=properties,
+        properties=dict(made.properties),
     )

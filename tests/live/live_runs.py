@@ -129,12 +129,12 @@ def live_run(
     work.write_text(json.dumps({**asked, "answer": str(answer), "jobs": jobs}))
     problem = run_client(stack, ["run", "-d", "-py", str(SCRIPT), "--request", str(work)])
     assert not problem, problem
-    for name in by_hand:
-        script = REPO / "jobs" / f"{name.replace('-', '_')}.py"
-        store = f"--config {file} --store {stack.bootstrap} --database {database}"
-        command = f"source {folder}/flink/env.sh && flink run -d -py {script} {store}"
-        subprocess.run(["bash", "-c", command], check=True, timeout=120)
     try:
+        for name in by_hand:
+            script = REPO / "jobs" / f"{name.replace('-', '_')}.py"
+            store = f"--config {file} --store {stack.bootstrap} --database {database}"
+            command = f"source {folder}/flink/env.sh && flink run -d -py {script} {store}"
+            subprocess.run(["bash", "-c", command], check=True, timeout=120)
         wait_for(lambda: set(working(run)) == set(JOBS), 120)
         yield run
     finally:

@@ -137,9 +137,14 @@ def bars(minute: int) -> list[tuple[object, ...]]:
     return [found for symbol in SYMBOLS if (found := bar(symbol, minute)) is not None]
 
 
+async def connect(bootstrap: str) -> fluss.FlussConnection:
+    """A connection to the store."""
+    return await fluss.FlussConnection.create(fluss.Config({"bootstrap.servers": bootstrap}))
+
+
 async def make_tables(bootstrap: str) -> None:
     """The chain's tables, in a database for each parallelism."""
-    connection = await fluss.FlussConnection.create(fluss.Config({"bootstrap.servers": bootstrap}))
+    connection = await connect(bootstrap)
     admin = connection.get_admin()
     for database in DATABASES:
         await admin.create_database(database, ignore_if_exists=True)
@@ -150,7 +155,7 @@ async def make_tables(bootstrap: str) -> None:
 
 async def feed(bootstrap: str, start: int, stop: int) -> None:
     """Bars and progress of these minutes; sometimes progress comes before its bars."""
-    connection = await fluss.FlussConnection.create(fluss.Config({"bootstrap.servers": bootstrap}))
+    connection = await connect(bootstrap)
     for minute in range(start, stop):
         for database in DATABASES:
             told = ("feed", "main", (minute + 1) * toy.BASE_MS, len(bars(minute)))
@@ -166,7 +171,7 @@ async def feed(bootstrap: str, start: int, stop: int) -> None:
 
 async def read(bootstrap: str, database: str, table: str) -> Rows:
     """The log of a table: kind of change and row."""
-    connection = await fluss.FlussConnection.create(fluss.Config({"bootstrap.servers": bootstrap}))
+    connection = await connect(bootstrap)
     found = await connection.get_table(fluss.TablePath(database, table))
     scanner = await found.new_scan().create_log_scanner()
     scanner.subscribe(0, fluss.EARLIEST_OFFSET)
