@@ -47,7 +47,7 @@ setup: need-java $(EDITABLE) $(WARM) $(PREPARED)  ## build .venv from the lock (
 
 setup-test: setup $(TESTING)  ## the same with what only tests need
 
-jars: need-java need-maven $(JARS)  ## fetch what live runs need: connectors, a local Fluss (170 MB; a backtest needs none)
+jars: need-java need-maven $(EDITABLE) $(JARS)  ## fetch what live runs need: connectors, a local Fluss (170 MB; a backtest needs none)
 
 need-python:
 	@bash scripts/need.sh python > /dev/null
@@ -103,12 +103,13 @@ $(PREPARED): $(RUNTIME) $(wildcard jobs/runtime.py jobs/jvm.py jobs/training.py)
 	fi
 	@touch $@
 
-$(JARS): pom.xml
+$(JARS): pom.xml jobs/fluss_patches.py
 	@echo "jars: copying the jars of pom.xml to .run/jars (170 MB)"
 	@rm -rf .run/jars.part
 	@mkdir -p $(@D)
 	@mvn --quiet --batch-mode --strict-checksums generate-resources \
 	  -Djars.folder="$(CURDIR)/.run/jars.part" 2>&1 | sed 's/\x1b\[[0-9;]*m//g'
+	@$(BIN)/python -m jobs.fluss_patches .run/jars.part
 	@rm -rf .run/jars && mv .run/jars.part .run/jars
 	@touch $@
 

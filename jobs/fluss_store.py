@@ -11,12 +11,11 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import NamedTuple
 
-from jobs import jvm
+from jobs import fluss_patches, jvm
 from jobs.cluster import free_port
 from udfs.errors import ConfigError
 
 CONF = jvm.REPO / "conf" / "fluss"
-JARS = jvm.REPO / ".run" / "jars" / "server"
 HOST = "127.0.0.1"
 ZOOKEEPER_PORT = 2181
 COORDINATOR_PORT = 9123  # tablet servers follow: 9124, 9125, ...
@@ -194,8 +193,9 @@ def _process(
 
 def class_path() -> list[Path]:
     """The jars of every process; raises ConfigError where they were not fetched."""
-    server = sorted(JARS.glob("*.jar"))
-    if not server:
-        raise ConfigError(f"no server of Fluss in {JARS}; fetch it by `make jars`")
+    server = fluss_patches.made(fluss_patches.SERVER)
     library = jvm.flink_home() / "lib"
-    return server + [jar for jar in sorted(library.glob("*.jar")) if jar.name.startswith(LOGGING)]
+    return [
+        *server,
+        *(jar for jar in sorted(library.glob("*.jar")) if jar.name.startswith(LOGGING)),
+    ]

@@ -253,9 +253,10 @@ class FreshnessConfig(Group):
 
 
 class FlussConfig(Group):
-    """What only the Fluss store reads."""
+    """What only the Fluss store reads. `fetchWaitMs`: how long a job's request waits for rows."""
 
     freshness: FreshnessConfig = FreshnessConfig()
+    fetch_wait_ms: Positive = Field(default=500, alias="fetchWaitMs")
 
 
 class ReportConfig(Group):

@@ -272,7 +272,9 @@ def _decide(
         declared = {name: with_previous[name] for name in strategy.features}
         answers = strategy.kind.signals(declared, strategy.plan.params)[1:]
         at = np.flatnonzero(answers)
-        if start_ts is not None and len(at) and close_ts[at[0]] <= start_ts:
+        if not len(at):
+            continue
+        if start_ts is not None and close_ts[at[0]] <= start_ts:
             at = at[close_ts[at] > start_ts]
         for name in strategy.features:
             missing = np.isnan(columns[name][at])

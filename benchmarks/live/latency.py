@@ -1,11 +1,12 @@
 """How long a minute takes through the live jobs, hop by hop, on a stack of its own.
 
-    python benchmarks/live/latency.py [SYMBOLS STRATEGIES [MINUTES [PER_SECOND [TASK_MANAGERS]]]]
+    python benchmarks/live/latency.py [SYMBOLS STRATEGIES [MINUTES [SECONDS
+        [TASK_MANAGERS [PARALLELISM]]]]]]
 
-Each second a minute of bars is written and then its progress row. From that write on: when each
-stage's progress of the minute, and the first and last accepted row of it, are seen by a reader.
-Asked for: p95 of the accepted row at most 150 ms with 10 symbols and 6 strategies, 700 ms with 50
-and 20.
+Every SECONDS (1) a minute of bars is written and then its progress row. From that write on: when
+each stage's progress of the minute, and the first and last accepted row of it, are seen by a
+reader. Asked for: p95 of the accepted row at most 150 ms with 10 symbols and 6 strategies, 700 ms
+with 50 and 20.
 """
 
 import asyncio
@@ -34,6 +35,7 @@ START = 1_711_756_800_000
 MINUTE_MS = 60_000
 STALL = 3  # times the median
 WARM_MINUTES = 120  # written at once before, so that features have values
+SETTLE_S = 20  # after that burst
 STAGES = ("indicators", "strategies", "broker", "engine", "tradepicker")
 KINDS: tuple[tuple[str, dict[str, Any]], ...] = (
     ("ema_cross", {"fast": 3, "slow": 8}),
@@ -48,15 +50,19 @@ KINDS: tuple[tuple[str, dict[str, Any]], ...] = (
 def main() -> None:
     """Run and print."""
     given = [int(text) for text in sys.argv[1:]]
-    symbols, strategies, minutes, rate, managers = (*given, *(10, 6, 240, 1, 1)[len(given) :])
+    symbols, strategies, minutes, seconds, managers, parallelism = (
+        *given,
+        *(10, 6, 240, 1, 1, 1)[len(given) :],
+    )
     with tempfile.TemporaryDirectory(prefix="tradeflow-latency-") as name:
         folder = Path(name) / "stack"
-        tree = configuration(symbols, strategies) | {"live.task_managers": managers}
+        live = {"live.task_managers": managers, "live.parallelism": parallelism}
+        tree = configuration(symbols, strategies) | live
         try:
             up = control.up(parse_config(tree), folder, note=print)
             if up.problems:
                 sys.exit("\n".join(up.problems))
-            measure(up.stack.bootstrap, up.stack.database, symbols, minutes, rate)
+            measure(up.stack.bootstrap, up.stack.database, symbols, minutes, seconds)
             with Client(up.stack.bootstrap, up.stack.database) as client:
                 gaps = reading.log(client, PROGRESS_GAPS)
             print(f"went on without another: {len(gaps)}", *gaps[:5], sep="\n")
@@ -89,7 +95,7 @@ def configuration(symbols: int, strategies: int) -> dict[str, Any]:
     }
 
 
-def measure(bootstrap: str, database: str, symbols: int, minutes: int, rate: int) -> None:
+def measure(bootstrap: str, database: str, symbols: int, minutes: int, seconds: float) -> None:
     """Feed, watch, and print the figures."""
     specs = [
         SymbolSpec(f"S{n:02d}USD", 100.0 + n, 4, 0.04, 0.5, 30.0, 1.0, 3) for n in range(symbols)
@@ -117,9 +123,10 @@ def measure(bootstrap: str, database: str, symbols: int, minutes: int, rate: int
             written[tick] = time.perf_counter()
             client.write(Writing(PROGRESS, [("feed", "main", tick, len(rows))]))
             if minute == WARM_MINUTES - 1:
-                wait_for(lambda tick=tick: ("tradepicker", "main", tick) in seen)  # type: ignore[misc]
+                wait_for(lambda tick=tick: all((one, "last", tick) in seen for one in STAGES))  # type: ignore[misc]
+                time.sleep(SETTLE_S)
             if minute >= WARM_MINUTES:
-                time.sleep(max(0.0, 1 / rate - (time.perf_counter() - began)))
+                time.sleep(max(0.0, seconds - (time.perf_counter() - began)))
         last = max(written)
         wait_for(lambda: ("tradepicker", "main", last) in seen)
         time.sleep(1)
@@ -153,7 +160,7 @@ async def watch(
     done: threading.Event,
 ) -> None:
     """Note when rows are seen first: progress by stage, accepted rows by tick (first and last)."""
-    settings = {"bootstrap.servers": bootstrap, "scanner.log.fetch.wait-max-time-ms": "5"}
+    settings = {"bootstrap.servers": bootstrap, "scanner.log.fetch.wait-max-time-ms": "50"}
     connection = await fluss.FlussConnection.create(fluss.Config(settings))
     scans = [
         (table, await scanner(connection, database, table))

@@ -65,7 +65,8 @@ def submit(name: str, config: Config, options: argparse.Namespace) -> str:
     make = partial(build, job, now_ms, FlussJournal(bootstrap, database))
     shown = f"{name}:{','.join(strategies)}" if strategies else name
     parallelism = options.parallelism or config.live.parallelism
-    (job_id,) = run.submit([run.Job(shown, make)], bootstrap, database, parallelism, config.run.id)
+    place = run.Place(bootstrap, database, config.fluss.fetch_wait_ms)
+    (job_id,) = run.submit([run.Job(shown, make)], place, parallelism, config.run.id)
     return job_id
 
 

@@ -44,7 +44,7 @@ ONE_KEY = 0  # of order and tell
 TO_TELL = ""  # the key of messages that work hands on to tell
 TTL_FACTOR = 4  # a net far behind what the stage forgets by itself
 COMPACTED_ROWS = 1000
-SWITCH_S = 0.0005
+SWITCH_S = 0.00005
 
 Make = Callable[[], Stage]
 Out = tuple[OutputTag, Row] | Row

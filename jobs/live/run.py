@@ -1,6 +1,6 @@
 """Submits live stages to a Flink cluster: one job each, all from one script of `flink run`.
 
-    flink run -py SCRIPT, where SCRIPT calls submit([...], bootstrap, database, parallelism, run_id)
+    flink run -py SCRIPT, where SCRIPT calls submit([...], place, parallelism, run_id)
 
 Workers import this code from the path of the cluster's Python, and refuse to run other code than
 the client's.
@@ -55,14 +55,20 @@ class Job(NamedTuple):
     point: str = ""
 
 
-def submit(
-    jobs: Sequence[Job], bootstrap: str, database: str, parallelism: int, run_id: str
-) -> list[str]:
+class Place(NamedTuple):
+    """Where jobs read and write, and how long a request of theirs waits there for rows."""
+
+    bootstrap: str
+    database: str
+    fetch_wait_ms: int
+
+
+def submit(jobs: Sequence[Job], place: Place, parallelism: int, run_id: str) -> list[str]:
     """Submit the jobs, named `<run id>.<name>`; Flink's ids of them, in the same order."""
-    return [_submit(job, bootstrap, database, parallelism, f"{run_id}.{job.name}") for job in jobs]
+    return [_submit(job, place, parallelism, f"{run_id}.{job.name}") for job in jobs]
 
 
-def _submit(job: Job, bootstrap: str, database: str, parallelism: int, name: str) -> str:
+def _submit(job: Job, place: Place, parallelism: int, name: str) -> str:
     env = StreamExecutionEnvironment.get_execution_environment()
     env.set_parallelism(1)
     if job.point:
@@ -72,21 +78,25 @@ def _submit(job: Job, bootstrap: str, database: str, parallelism: int, name: str
     tables = StreamTableEnvironment.create(env)
     tables.execute_sql(
         f"CREATE CATALOG {CATALOG} WITH "
-        f"('type' = 'fluss', 'bootstrap.servers' = {literal(bootstrap)})"
+        f"('type' = 'fluss', 'bootstrap.servers' = {literal(place.bootstrap)})"
     )
     tables.execute_sql(f"USE CATALOG {CATALOG}")
-    tables.execute_sql(f"USE {quoted(database)}")
-    define(env, tables, job.make, parallelism)
+    tables.execute_sql(f"USE {quoted(place.database)}")
+    define(env, tables, job.make, parallelism, place.fetch_wait_ms)
     return str(env.execute_async(name).get_job_id())
 
 
 def define(
-    env: StreamExecutionEnvironment, tables: StreamTableEnvironment, make: Make, parallelism: int
+    env: StreamExecutionEnvironment,
+    tables: StreamTableEnvironment,
+    make: Make,
+    parallelism: int,
+    fetch_wait_ms: int,
 ) -> None:
     """Add the stage's dataflow to the environment."""
     stage = make()
     execution = tables.get_config().get(EXECUTION_MODE, "process")
-    rows = tables.to_changelog_stream(tables.sql_query(sql.source_query(stage)))
+    rows = tables.to_changelog_stream(tables.sql_query(sql.source_query(stage, fetch_wait_ms)))
     ordered = rows.key_by(lambda row: ONE_KEY, Types.INT()).process(
         OrderOperator(make), message_type(Types.STRING())
     )

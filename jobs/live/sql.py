@@ -15,34 +15,31 @@ from schemas.table import MAPS, Column, Kind, Table, Type, literal, quoted, stor
 from udfs.errors import InvariantError
 
 PROGRESS = -1  # the kind of a progress row; its body is [stage, instance, rows]
-FETCH_WAIT = "5ms"  # a fetch is not woken by an append, so this is the time until a row is seen
 BATCH_TIMEOUT = "1ms"  # how long a writer gathers rows that other stages wait for
-# The same for tables that people read: a writer looks for work that often, were there none either.
-UNHURRIED_BATCH_TIMEOUT = "100ms"
-UNHURRIED_FETCH_WAIT = "50ms"  # likewise each reader asks all the time
+UNHURRIED_BATCH_TIMEOUT = "100ms"  # the same for tables that people read
 _UNIT_SEPARATOR = r"U&'\001F'"
 _AS_TEXT = frozenset({Type.DOUBLE, Type.DECIMAL, *MAPS})
 # No literal of SQL is an empty map, and STR_TO_MAP of an empty text has one name, the empty one.
 _EMPTY_MAP = "MAP_FROM_ARRAYS(ARRAY_REMOVE(ARRAY[''], ''), ARRAY_REMOVE(ARRAY[''], ''))"
 
 
-def source_query(stage: Stage) -> str:
-    """The query of the stage's inputs and of its upstreams' progress."""
-    parts = [_input_query(number, given) for number, given in enumerate(stage.inputs)]
+def source_query(stage: Stage, fetch_wait_ms: int) -> str:
+    """The query of the stage's inputs and of its upstreams' progress.
+
+    All are read from their start; `fetch_wait_ms` is how long a request waits where there is
+    nothing to read.
+    """
+    hint = (
+        "/*+ OPTIONS('scan.startup.mode'='earliest', "
+        f"'client.scanner.log.fetch.wait-max-time'='{fetch_wait_ms}ms') */"
+    )
+    parts = [_input_query(number, given, hint) for number, given in enumerate(stage.inputs)]
     if stage.upstreams:
-        parts.append(_progress_query(stage.upstreams))
+        parts.append(_progress_query(stage.upstreams, hint))
     return "\nUNION ALL\n".join(parts)
 
 
-def _hint(wait: str) -> str:
-    """How a table is read: from its start, a fetch waiting so long where there is nothing."""
-    return (
-        "/*+ OPTIONS('scan.startup.mode'='earliest', "
-        f"'client.scanner.log.fetch.wait-max-time'='{wait}') */"
-    )
-
-
-def _input_query(number: int, given: Input) -> str:
+def _input_query(number: int, given: Input, hint: str) -> str:
     table = given.table
     if table.kind is not Kind.HISTORY:
         raise InvariantError(f"{table.name}: a stage reads histories, as a latest table's rows go")
@@ -50,12 +47,11 @@ def _input_query(number: int, given: Input) -> str:
     body = ", ".join(_read(by_name[name]) for name in given.columns)
     key = ", ".join(f"CAST({quoted(name)} AS STRING)" for name in table.key)
     where = f" WHERE {given.where}" if given.where else ""
-    wait = FETCH_WAIT if given.hurried else UNHURRIED_FETCH_WAIT
     return (
         f"SELECT {number} AS kind, {quoted(given.ts)} + {given.lag_ms} AS ts,"
         f" CONCAT_WS({_UNIT_SEPARATOR}, {key}) AS id,"
         f" JSON_ARRAY({body} NULL ON NULL) AS body"
-        f" FROM {quoted(table.name)} {_hint(wait)}{where}"
+        f" FROM {quoted(table.name)} {hint}{where}"
     )
 
 
@@ -64,7 +60,7 @@ def _read(column: Column) -> str:
     return f"CAST({name} AS STRING)" if column.type in _AS_TEXT else name
 
 
-def _progress_query(upstreams: Iterable[Upstream]) -> str:
+def _progress_query(upstreams: Iterable[Upstream], hint: str) -> str:
     """Progress of these instances alone; their ticks are later by their lags."""
     known = [
         (f"(`stage` = {literal(one.stage)} AND `instance` = {literal(one.instance)})", one.lag_ms)
@@ -75,7 +71,7 @@ def _progress_query(upstreams: Iterable[Upstream]) -> str:
     return (
         f"SELECT {PROGRESS} AS kind, `ts`{lag} AS ts, '' AS id,"
         " JSON_ARRAY(`stage`, `instance`, `rows` NULL ON NULL) AS body"
-        f" FROM {quoted(PROGRESS_TABLE.name)} {_hint(FETCH_WAIT)}"
+        f" FROM {quoted(PROGRESS_TABLE.name)} {hint}"
         f" WHERE {' OR '.join(condition for condition, _ in known)}"
     )
 

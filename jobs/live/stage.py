@@ -49,8 +49,7 @@ class Input(NamedTuple):
     `columns` are read in this order, `where` is an SQL condition on the table or empty. A row
     belongs to the tick `ts + lag_ms` of its column `ts`. `instance` gives the stage and the
     instance that counted the row; None: nobody did, it goes to its keys on arrival. `keys` gives
-    the keys of the stage's work that get the row. `hurried` False: rows are rare, or nobody waits
-    for them, and may be seen some 50 ms later. `prompt`: rows go with the next tick that is
+    the keys of the stage's work that get the row. `prompt`: rows go with the next tick that is
     released, in the order of their log, whatever their own tick is.
     """
 
@@ -61,7 +60,6 @@ class Input(NamedTuple):
     instance: Callable[[Values], tuple[str, str] | None]
     keys: Callable[[Values], Sequence[str]]
     where: str = ""
-    hurried: bool = True
     prompt: bool = False
 
 

@@ -23,7 +23,8 @@ def main() -> None:
     request = json.loads(Path(sys.argv[sys.argv.index("--request") + 1]).read_text("utf-8"))
     file = request["config"]
     config = parse_config(json.loads(Path(file).read_text("utf-8")), file)
-    journal = FlussJournal(request["bootstrap"], request["database"])
+    place = run.Place(request["bootstrap"], request["database"], config.fluss.fetch_wait_ms)
+    journal = FlussJournal(place.bootstrap, place.database)
     answers: dict[str, dict[str, str]] = {}
     for job in request["jobs"]:
         try:
@@ -31,8 +32,7 @@ def main() -> None:
             make = partial(build, live, now_ms, journal)
             (job_id,) = run.submit(
                 [run.Job(job["name"], make, job["point"])],
-                request["bootstrap"],
-                request["database"],
+                place,
                 config.live.parallelism,
                 config.run.id,
             )

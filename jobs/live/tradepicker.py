@@ -180,7 +180,6 @@ def inputs(
             instance=partial(counted, name=BROKER_ENDS),
             keys=own,
             where=f"`status` IN ({', '.join(map(repr, UNFILLED))})",
-            hurried=False,
         ),
     )
 

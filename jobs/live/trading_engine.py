@@ -119,7 +119,6 @@ def stage(plan: RunPlan, patience_ms: int | None, journal: Journal = no_journal)
         lag_ms=0,
         instance=lambda values: None,
         keys=lambda values: [str(values[0])] if values[0] in outside else [],
-        hurried=False,
     )
     applied = Input(
         table=REJECTS,
@@ -129,7 +128,6 @@ def stage(plan: RunPlan, patience_ms: int | None, journal: Journal = no_journal)
         instance=lambda values: None,
         keys=lambda values: [name for name in [account_of(values)] if name in outside],
         where="`source_table` = 'rejects' AND `code` = 'APPLIED'",
-        hurried=False,
     )
     return Stage(
         name=NAME,

@@ -12,7 +12,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from jobs import fluss_reader, jvm
+from jobs import fluss_patches, jvm
 from jobs.cluster import exports, machine_settings, write_settings
 from jobs.stack.state import Stack
 from schemas.config_models import LiveConfig
@@ -20,8 +20,6 @@ from schemas.config_values import memory_mb
 from udfs.errors import ConfigError
 
 CONF = jvm.CONF / "live"
-JARS = jvm.REPO / ".run" / "jars"
-CONNECTOR = "fluss-flink-2.2-*.jar"
 # The planner, and what it refers to.
 LIBRARIES = (
     *jvm.LIBRARIES,
@@ -62,11 +60,8 @@ class Division(NamedTuple):
 
 def library_folder() -> Path:
     """The jars of every process; ConfigError where the connector was not fetched."""
-    connectors = sorted(JARS.glob(CONNECTOR))
-    if not connectors:
-        raise ConfigError(f"no connector of Fluss ({CONNECTOR}) in {JARS}; fetch it by `make jars`")
-    connector = connectors[-1]
-    return jvm.library_folder("lib-live", LIBRARIES, (fluss_reader.patched(connector), connector))
+    connector = fluss_patches.made(fluss_patches.CONNECTOR)
+    return jvm.library_folder("lib-live", LIBRARIES, connector)
 
 
 def slots_of(live: LiveConfig, jobs: int) -> int:

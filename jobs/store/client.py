@@ -37,7 +37,7 @@ SETTINGS = {
     "writer.buffer.wait-timeout-ms": "10000",
     "connect-timeout": "5000",
     "scanner.log.max-poll-records": "20000",
-    "scanner.log.fetch.wait-max-time-ms": "5",
+    "scanner.log.fetch.wait-max-time-ms": "50",
 }
 CHUNK_ROWS = 20_000
 CHUNK_BYTES = 4 << 20  # by a high estimate, so that a chunk stays within one batch

@@ -4,7 +4,7 @@ import sys
 
 import toy_stages  # type: ignore[import-not-found]
 
-from jobs.live.run import Job, submit
+from jobs.live.run import Job, Place, submit
 
 
 def main() -> None:
@@ -14,7 +14,7 @@ def main() -> None:
         place, _, point = text.partition("=")
         database, parallelism, name = place.split(":")
         job = Job(name, getattr(toy_stages, name), point)
-        submit([job], bootstrap, database, int(parallelism), database)
+        submit([job], Place(bootstrap, database, 500), int(parallelism), database)
 
 
 if __name__ == "__main__":

@@ -293,7 +293,7 @@ def test_defaults_are_the_documented_ones() -> None:
             "task_manager_memory": "2g",
             "slots": None,
         },
-        "fluss": {"freshness": {"price": "5s"}},
+        "fluss": {"freshness": {"price": "5s"}, "fetchWaitMs": 500},
         "report": {"zone": "Europe/Oslo", "periods": 365},
     }
 

@@ -7,6 +7,7 @@ feature has one name: no leading zeros, no `2.0` for `2`.
 import re
 from contextlib import suppress
 from decimal import Decimal
+from functools import lru_cache
 from typing import NamedTuple
 
 from udfs.errors import ConfigError, nearest
@@ -255,6 +256,7 @@ def _own_entry(kind: FeatureKind | None) -> CatalogEntry | None:
     return CatalogEntry(kind.stem, family, "value", parameters, kind.example_name, kind.doc, "")
 
 
+@lru_cache(maxsize=4096)  # live strategies ask at every bar
 def feature_name(stem: str, *parameters: int | float) -> str:
     """The canonical name: feature_name('ema', 20) is `ema_20`. ConfigError where there is none."""
     return parse_feature("_".join((stem, *map(_plain_text, parameters)))).name

@@ -1,0 +1,156 @@
+"""Changes four classes of Fluss 0.9.1 that keep readers waiting, or processors busy with nothing.
+
+    python -m jobs.fluss_patches JARS
+
+`make jars` does it once for the folder of its jars. Each changed class goes into a jar of its own
+whose name comes before the name of Fluss's, so that Java finds it first. What they change:
+
+The tablet server with a single replica answers a reader that waits for new rows at the end of its
+wait alone, not when rows come: readers had to ask every 5 ms. Now an append answers them.
+
+The connector's reader may lose its next request where its thread is held up between two steps, and
+then waits until its poll ends, 10 s. Now its poll ends after 50 ms.
+
+The connector's writers look for rows to send as often as rows may wait, every millisecond. Now they
+look once there are some.
+"""
+
+import os
+import sys
+import zipfile
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from py4j.java_gateway import GatewayParameters, JavaGateway, launch_gateway
+from py4j.protocol import Py4JJavaError
+
+from jobs import jvm
+from udfs.errors import ConfigError
+
+VERSION = "0.9.1-incubating"
+JARS = jvm.REPO / ".run" / "jars"
+TOOL = "javassist-*.jar"
+STAMP = (2020, 1, 1, 0, 0, 0)
+
+_POLL = "POLL_TIMEOUT = java.time.Duration.ofMillis(50L);"
+# Not under the lock of a replica: an answer may need those of others.
+_ANSWER = """
+for (java.util.Iterator buckets = $1.keySet().iterator(); buckets.hasNext();) {
+    delayedFetchLogManager.checkAndComplete(
+        new org.apache.fluss.server.replica.delay.DelayedTableBucketKey(
+            (org.apache.fluss.metadata.TableBucket) buckets.next()));
+}
+"""
+# It looks by itself at times, as its end is told without a row.
+_WAIT = "synchronized (accumulator) { if (!accumulator.hasUnDrained()) accumulator.wait(50L); }"
+_WAKE = "synchronized (this) { notify(); }"
+
+INITIALIZER = ""
+
+
+class Change(NamedTuple):
+    """Java's code that goes before or after a method's own."""
+
+    method: str
+    code: str
+    before: bool = False
+
+
+class Patch(NamedTuple):
+    """The jar that is changed, the name of the one that is made, and what changes by class."""
+
+    theirs: str
+    ours: str
+    changes: Mapping[str, tuple[Change, ...]]
+
+
+CONNECTOR = Patch(
+    f"fluss-flink-2.2-{VERSION}.jar",
+    "a-fluss-connector.jar",
+    {
+        "org.apache.fluss.flink.source.reader.FlinkSourceSplitReader": (
+            Change(INITIALIZER, _POLL),
+        ),
+        "org.apache.fluss.client.write.RecordAccumulator": (Change("append", _WAKE),),
+        "org.apache.fluss.client.write.Sender": (Change("sendWriteData", _WAIT, before=True),),
+    },
+)
+SERVER = Patch(
+    f"server/fluss-server-{VERSION}.jar",
+    "server/a-fluss-server.jar",
+    {
+        "org.apache.fluss.server.replica.ReplicaManager": (
+            Change("appendToLocalLog", _ANSWER),
+            Change("putToLocalKv", _ANSWER),
+        ),
+    },
+)
+
+
+def patch(folder: Path) -> None:
+    """Make the jars of all patches in the folder of jars.
+
+    ConfigError where a jar is not there, or a class is not the one that is known.
+    """
+    tools = sorted((folder / "tools").glob(TOOL))
+    if not tools:
+        raise ConfigError(f"no {TOOL} in {folder / 'tools'}; fetch it by `make jars`")
+    with _java(tools[-1]) as java:
+        for one in (CONNECTOR, SERVER):
+            _make(folder, one, java)
+
+
+def made(one: Patch) -> tuple[Path, Path]:
+    """The jar of a patch and the one that it is for, in the order in which Java must find them."""
+    found = (JARS / one.ours, JARS / one.theirs)
+    for jar in found:
+        if not jar.is_file():
+            raise ConfigError(f"no {jar.name} in {jar.parent}; fetch it by `make jars`")
+    return found
+
+
+def _make(folder: Path, one: Patch, java: Any) -> None:
+    theirs, ours = folder / one.theirs, folder / one.ours
+    if not theirs.is_file():
+        raise ConfigError(f"no {theirs.name} in {theirs.parent}; fetch it by `make jars`")
+    pool = java.javassist.ClassPool(True)
+    pool.insertClassPath(str(theirs))
+    part = ours.with_suffix(f".{os.getpid()}")
+    try:
+        with zipfile.ZipFile(part, "w") as archive:
+            for name, changes in one.changes.items():
+                path = f"{name.replace('.', '/')}.class"
+                archive.writestr(zipfile.ZipInfo(path, STAMP), _changed(pool, name, changes))
+    except Py4JJavaError as error:
+        part.unlink()
+        why = str(error.java_exception.toString())
+        raise ConfigError(f"{theirs.name} is another version than {VERSION}: {why}") from None
+    part.replace(ours)
+
+
+def _changed(pool: Any, name: str, changes: tuple[Change, ...]) -> bytes:
+    found = pool.get(name)
+    for change in changes:
+        initializer = change.method == INITIALIZER
+        method = (
+            found.getClassInitializer() if initializer else found.getDeclaredMethod(change.method)
+        )
+        (method.insertBefore if change.before else method.insertAfter)(change.code)
+    return bytes(found.toBytecode())
+
+
+@contextmanager
+def _java(tool: Path) -> Iterator[Any]:
+    """The classes of a Java process that has the tool; it ends with this one."""
+    port = launch_gateway(classpath=str(tool), java_path=str(jvm.find_java()), die_on_exit=True)
+    gateway = JavaGateway(gateway_parameters=GatewayParameters(port=port))
+    try:
+        yield gateway.jvm
+    finally:
+        gateway.shutdown()
+
+
+if __name__ == "__main__":
+    patch(Path(sys.argv[1]))
