@@ -176,12 +176,19 @@ def example_bars(folder: Path) -> Check:
 
 
 def connectors() -> Check:
-    """The connectors of the live stores."""
-    jars = list((ROOT / ".run" / "jars").glob("*.jar"))
-    if jars:
-        names = ", ".join(sorted(jar.stem for jar in jars))
-        return fine("store connectors", names, is_needed=False)
-    return Check("store connectors", False, False, "none", "only live stores: run `make jars`")
+    """Fluss for live runs: its connector and its server, each with the jar of changed classes."""
+    remedy = "only live stores: run `make jars`"
+    try:
+        from jobs import fluss_patches
+
+        jars = [*fluss_patches.made(fluss_patches.CONNECTOR)]
+        jars += fluss_patches.made(fluss_patches.SERVER)
+    except ImportError as error:
+        return Check("store connectors", False, False, str(error), SETUP)
+    except ConfigError as error:
+        return Check("store connectors", False, False, str(error).partition(";")[0], remedy)
+    names = ", ".join(sorted(jar.stem for jar in jars))
+    return fine("store connectors", names, is_needed=False)
 
 
 def disk(folder: Path) -> Check:

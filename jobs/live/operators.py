@@ -131,7 +131,7 @@ def _stored(context: RuntimeContext, name: str, ttl_ms: int | None = None) -> St
 
 
 def _share_interpreter() -> None:
-    """Let threads take turns each half a millisecond: by default a small step waits 5 ms."""
+    """Let threads take turns sooner: by default a small step waits 5 ms for its turn."""
     sys.setswitchinterval(SWITCH_S)
 
 
