@@ -60,7 +60,7 @@ def test_a_reader_that_waits_is_answered_at_once(stack: Path, table: Table) -> N
         row = [SOME[column.type] for column in store_columns(table)]
         client.write(Writing(table, [row]))
         reader.join()
-    assert 3 <= seen[0] < WAIT_MS / 1000 / 2
+    assert seen[0] < WAIT_MS / 1000 / 2
 
 
 def test_the_same_jars_are_made_again(tmp_path: Path) -> None:
