@@ -143,7 +143,6 @@ $(REAL_BARS): requirements-real.lock | setup
 live: setup jars $(EXAMPLE_BARS)  ## run conf/live.yaml on this machine and feed it the example bars, an hour a minute
 	@$(BIN)/tradeflow up --config $(LIVE_CONFIG)
 	@$(BIN)/tradeflow watch --config $(LIVE_CONFIG) --replay 60x || [ $$? -eq 130 ]
-	@echo "live: it runs on; 'tradeflow status' shows it, 'tradeflow down' ends it"
 
 # A notebook needs no Java. The server listens on this machine only, and asks for its token.
 notebook: $(EDITABLE) $(WARM) $(NOTEBOOK)  ## open the first backtest in JupyterLab

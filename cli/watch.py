@@ -27,6 +27,7 @@ EXAMPLES = examples(
     ("tradeflow watch --replay 60x", "and feed its bars meanwhile, an hour in a minute"),
 )
 REFRESH_S = 1.0
+RUNS_ON = "the jobs run on: `tradeflow status` shows them, `tradeflow down` ends them"
 MS = 1000
 STAGES = ("feed", "indicators", "strategies", "tradepicker", "broker", "engine")
 
@@ -60,6 +61,7 @@ def watch(
         where = place(checked, folder, store, database)
         with stopping() as stop, _feeding(checked, where, replay, stop) as feeding:
             _show(checked, where, seconds, stop, feeding)
+        typer.echo(RUNS_ON)
         if stop.is_set():
             raise typer.Exit(INTERRUPTED)
 

@@ -23,6 +23,7 @@ from udfs.errors import ConfigError
 COUNTED = 20_000  # tables with logs up to this long are counted
 TAIL = 2_000  # log entries that are read to find the newest of each stage and symbol
 LONG_TAIL = 50_000
+AGAIN_S = 2.0  # a table that is there is at times not found for a moment
 
 Progress = Mapping[tuple[str, str], int]  # newest tick by stage and instance
 
@@ -95,7 +96,7 @@ def reading(
         last = {names[0]: ts for names, ts in bars.items()}
         return Reading(tuple(tables), {(one, two): ts for (one, two), ts in progress.items()}, last)
 
-    with Client(bootstrap, database, retry_s=0) as client:
+    with Client(bootstrap, database, retry_s=AGAIN_S) as client:
         return client.call(read, patience_s)
 
 
