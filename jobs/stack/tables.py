@@ -9,11 +9,9 @@ import time
 from collections.abc import Iterable, Mapping
 from typing import Any, NamedTuple
 
-import fluss
-
-from jobs.store.client import BUCKET, Client, Session, Writing
+from jobs.store.client import Client, Session, Writing
 from jobs.store.making import descriptor, make_tables
-from jobs.store.reading import span
+from jobs.store.reading import some, span
 from schemas.market import PRICE_1M_HISTORY
 from schemas.ops import PROGRESS, RUN_HISTORY
 from schemas.table import Kind, Table
@@ -106,11 +104,8 @@ async def _count(session: Session, table: Table) -> Rows:
         return Rows(table.name, 0, True)
     if end > COUNTED and table.kind is Kind.HISTORY:
         return Rows(table.name, end, False)
-    found = await session.table(table)
-    bucket = fluss.TableBucket(found.get_table_info().table_id, BUCKET)
     # Keys only: some maps of amounts can't be decoded.
-    scan = found.new_scan().project_by_name(list(table.key)).limit(COUNTED + 1)
-    rows = (await scan.create_bucket_batch_scanner(bucket).to_arrow()).num_rows
+    rows = (await some(session, table, COUNTED + 1, table.key)).num_rows
     return Rows(table.name, rows, True) if rows <= COUNTED else Rows(table.name, end, False)
 
 

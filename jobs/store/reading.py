@@ -204,16 +204,25 @@ async def _scan(session: Session, table: Table) -> pa.Table | None:
     pyfluss 1.0.0 takes a map that holds an amount below 2^63 x 10^-18 for a damaged one, unless
     it comes by the log.
     """
-    found = await session.table(table)
-    bucket = fluss.TableBucket(found.get_table_info().table_id, BUCKET)
-    scan = found.new_scan().limit(SCAN_ROWS).create_bucket_batch_scanner(bucket)
     try:
-        scanned = await scan.to_arrow()
+        scanned = await some(session, table, SCAN_ROWS)
     except fluss.FlussError as error:
         if "FlussMap" not in str(error):
             raise
         return None
     return scanned if scanned.num_rows < SCAN_ROWS else None
+
+
+async def some(
+    session: Session, table: Table, limit: int, columns: Sequence[str] | None = None
+) -> pa.Table:
+    """Rows of a table in no order, as many as there are up to the limit."""
+    found = await session.table(table)
+    bucket = fluss.TableBucket(found.get_table_info().table_id, BUCKET)
+    scan = found.new_scan()
+    if columns is not None:
+        scan = scan.project_by_name(list(columns))
+    return await scan.limit(limit).create_bucket_batch_scanner(bucket).to_arrow()
 
 
 def arrow(table: Table, rows: Sequence[Record]) -> pa.Table:
