@@ -27,6 +27,7 @@ EXAMPLES = examples(
     ("tradeflow watch --replay 60x", "and feed its bars meanwhile, an hour in a minute"),
 )
 REFRESH_S = 1.0
+AVERAGE_DECIMALS = 6
 RUNS_ON = "the jobs run on: `tradeflow status` shows them, `tradeflow down` ends them"
 MS = 1000
 STAGES = ("feed", "indicators", "strategies", "tradepicker", "broker", "engine")
@@ -197,7 +198,7 @@ def _positions(view: "View") -> Any:
             one.strategy_id,
             one.symbol,
             amount(one.net_qty),
-            f"{one.avg_price:,.6f}",
+            amount(round(one.avg_price, AVERAGE_DECIMALS)),
             f"{one.last_close:,.10g}",
             f"{one.unrealized:,.2f}",
         )
