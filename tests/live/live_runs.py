@@ -19,6 +19,7 @@ import pyarrow.parquet as pq
 
 from feeds.live.replay import Pace, Replayed, replay
 from jobs.live.stages import JOBS
+from jobs.stack.names import JobName
 from jobs.stack.rest import Flink
 from jobs.stack.state import Stack, read
 from jobs.stack.submission import SCRIPT, run_client
@@ -107,7 +108,7 @@ def live_run(
     tree: Mapping[str, Any],
     bounded: Path,
     parallelism: int,
-    by_hand: Sequence[str] = (),
+    by_hand: Sequence[JobName] = (),
 ) -> Iterator[LiveRun]:
     """The jobs of a configuration on the stack in `folder`; they end with the block.
 
@@ -123,19 +124,21 @@ def live_run(
     answer = work.with_suffix(".answer")
     file = work.with_suffix(".config.json")
     file.write_text(json.dumps({**tree, "store.kind": "fluss", "live.parallelism": parallelism}))
-    at_once = [name for name in JOBS if name not in by_hand]
+    at_once = [name for name in JOBS if name not in {one.job for one in by_hand}]
     jobs = [{"name": name, "job": name, "strategies": [], "point": ""} for name in at_once]
     asked = {"config": str(file), "bootstrap": stack.bootstrap, "database": database}
     work.write_text(json.dumps({**asked, "answer": str(answer), "jobs": jobs}))
     problem = run_client(stack, ["run", "-d", "-py", str(SCRIPT), "--request", str(work)])
     assert not problem, problem
     try:
-        for name in by_hand:
-            script = REPO / "jobs" / f"{name.replace('-', '_')}.py"
+        for one in by_hand:
+            script = REPO / "jobs" / f"{one.job.replace('-', '_')}.py"
             store = f"--config {file} --store {stack.bootstrap} --database {database}"
-            command = f"source {folder}/flink/env.sh && flink run -d -py {script} {store}"
+            own = " ".join(f"--strategy {name}" for name in one.strategies)
+            command = f"source {folder}/flink/env.sh && flink run -d -py {script} {store} {own}"
             subprocess.run(["bash", "-c", command], check=True, timeout=120)
-        wait_for(lambda: set(working(run)) == set(JOBS), 120)
+        names = {*at_once, *(one.text for one in by_hand)}
+        wait_for(lambda: set(working(run)) == names, 120)
         yield run
     finally:
         for job_id in run.jobs().values():

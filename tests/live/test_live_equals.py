@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 
+from jobs.stack.names import JobName
 from tests import live_equal, runs
 from tests.live.live_runs import live_run, write_bars
 
@@ -28,11 +29,19 @@ def test_a_replay_at_full_speed_equals_the_backtest(
         assert {"OPEN_LIMIT_EXCEEDED", "NO_OPEN_POSITION"} <= codes
 
 
-def test_a_replay_at_60x_equals_the_backtest(stack: Path, tmp_path: Path) -> None:
+def test_a_replay_at_60x_through_divided_strategies_equals_the_backtest(
+    stack: Path, tmp_path: Path
+) -> None:
     ends = write_bars(tmp_path / "bars", 5, 75)
     tree = runs.config(str(tmp_path / "bars" / "*.parquet")) | {"run.id": "equal-60x"}
     bounded = runs.run(tree, tmp_path / "runs").folder
-    with live_run(stack, tree, bounded, 1, by_hand=("trading-engine",)) as run:
+    first, *rest = (str(one["id"]) for one in tree["strategies"])
+    by_hand = (
+        JobName("trading-engine"),
+        JobName("strategies", (first,)),
+        JobName("strategies", tuple(sorted(rest))),
+    )
+    with live_run(stack, tree, bounded, 1, by_hand) as run:
         run.replay(speed=60)
         assert live_equal.differences(bounded, run.rows, ends) == []
         assert run.rows("progress_gaps") == []
