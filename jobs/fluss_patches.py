@@ -104,17 +104,17 @@ def patch(folder: Path) -> None:
 
 def made(one: Patch) -> tuple[Path, Path]:
     """The jar of a patch and the one that it is for, in the order in which Java must find them."""
-    found = (JARS / one.ours, JARS / one.theirs)
-    for jar in found:
-        if not jar.is_file():
-            raise ConfigError(f"no {jar.name} in {jar.parent}; fetch it by `make jars`")
-    return found
+    return _there(JARS / one.ours), _there(JARS / one.theirs)
+
+
+def _there(jar: Path) -> Path:
+    if not jar.is_file():
+        raise ConfigError(f"no {jar.name} in {jar.parent}; fetch it by `make jars`")
+    return jar
 
 
 def _make(folder: Path, one: Patch, java: Any) -> None:
-    theirs, ours = folder / one.theirs, folder / one.ours
-    if not theirs.is_file():
-        raise ConfigError(f"no {theirs.name} in {theirs.parent}; fetch it by `make jars`")
+    theirs, ours = _there(folder / one.theirs), folder / one.ours
     pool = java.javassist.ClassPool(True)
     pool.insertClassPath(str(theirs))
     part = ours.with_suffix(f".{os.getpid()}")
