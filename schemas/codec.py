@@ -8,17 +8,26 @@ import json
 from collections.abc import Mapping
 from decimal import Decimal
 
-from schemas.table import Column, Table, Type, store_columns
+from schemas.table import Column, Table, Type
 from udfs.errors import ContractError
 from udfs.money import plain_text, units
 
 Value = str | int | float | bool | None
 Values = tuple[Value, ...]
+_PLAIN = frozenset({str, int, float, bool})
+_TEXTS = frozenset({Type.DECIMAL, Type.MAP_DECIMAL})
 
 
 def encode(table: Table, row: Mapping[str, object]) -> Values:
     """A row by column name as the store's values; columns that are not there are null."""
-    return tuple(_encoded(column, row.get(column.name)) for column in store_columns(table))
+    values: list[Value] = []
+    for column in table.stored:
+        value = row.get(column.name)
+        if type(value) in _PLAIN and column.type not in _TEXTS:
+            values.append(value)  # type: ignore[arg-type]
+        else:
+            values.append(_encoded(column, value))
+    return tuple(values)
 
 
 def key_values(table: Table, row: Mapping[str, object]) -> Values:

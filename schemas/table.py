@@ -1,11 +1,11 @@
 """What a table is: one value that renders the files' schema, the stores' DDL and the page of docs.
 
-Columns stand in the order of the files. Stores want the primary key first, so `store_columns`
-moves it there; nothing else in the project writes DDL.
+Columns stand in the order of the files. Stores want the primary key first, as in `stored`; nothing
+else in the project writes DDL.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import NamedTuple
 
@@ -86,7 +86,8 @@ class Table:
     `columns` in the order of the files; `key` the primary key; `event_time` the column that says
     when the row's fact happened (None: it has none that can be trusted); `order` the columns by
     which rows of a file are sorted ("name" or "name DESC"), `order_note` what breaks ties beyond
-    them; `bucket_key` the part of the key within which a store keeps rows in order.
+    them; `bucket_key` the part of the key within which a store keeps rows in order. `stored` are
+    the columns as stores hold them: the key first, in its order, then the others in theirs.
     A declaration that contradicts itself raises InvariantError when the module is imported.
     """
 
@@ -101,11 +102,15 @@ class Table:
     written_by: str
     read_by: str
     order_note: str = ""
+    stored: tuple[Column, ...] = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         problem = table_problem(self)
         if problem is not None:
             raise InvariantError(f"table {self.name}: {problem}")
+        by_name = {column.name: column for column in self.columns}
+        rest = (column for column in self.columns if column.name not in self.key)
+        object.__setattr__(self, "stored", (*(by_name[name] for name in self.key), *rest))
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -137,13 +142,6 @@ def table_problem(table: Table) -> str | None:
         return "the bucket key must be part of the key (Fluss takes no other)"
     bad = [name for name in table.key if by_name[name].nullable or by_name[name].type in MAPS]
     return f"null or a map in the key: {bad}" if bad else None
-
-
-def store_columns(table: Table) -> tuple[Column, ...]:
-    """Columns as stores hold them: the key first, in its order, then the others in theirs."""
-    by_name = {column.name: column for column in table.columns}
-    rest = tuple(column for column in table.columns if column.name not in table.key)
-    return (*(by_name[name] for name in table.key), *rest)
 
 
 def file_columns(table: Table, features: Sequence[str] | None = None) -> tuple[Column, ...]:
@@ -193,12 +191,12 @@ def flink_ddl(
         raise ConfigError(f"store {store!r}: expected one of {', '.join(Store)}")
     given = dict(options or {})
     if store == Store.FLUSS:
-        return _statement(table, store_columns(table), True, _fluss_options(table) | given)
+        return _statement(table, table.stored, True, _fluss_options(table) | given)
     if store == Store.KAFKA:
         _require(table, given, "properties.bootstrap.servers")
         # The kafka connector refuses a PRIMARY KEY on an append-only format; upsert-kafka needs it.
         keyed = table.kind is Kind.LATEST
-        return _statement(table, store_columns(table), keyed, _kafka_options(table) | given)
+        return _statement(table, table.stored, keyed, _kafka_options(table) | given)
     _require(table, given, "path")
     settings = {"connector": "filesystem", "format": "parquet"} | given
     return _statement(table, file_columns(table, features), False, settings, maps_as_text=True)
@@ -226,7 +224,7 @@ def fluss_table(table: Table, retention_days: int | None = None) -> FlussTable:
     """
     fields = [
         pa.field(column.name, FLUSS_ARROW_TYPES[column.type], _null_in_ddl(table, column))
-        for column in store_columns(table)
+        for column in table.stored
     ]
     properties = _fluss_properties(table, retention_days)
     return FlussTable(pa.schema(fields), table.key, table.bucket_key, 1, properties)

@@ -9,7 +9,7 @@ from typing import Any
 import pyarrow.parquet as pq
 
 from schemas.codec import parse_features
-from schemas.table import Type, store_columns
+from schemas.table import Type
 from schemas.tables import TABLES
 
 Row = Mapping[str, Any]
@@ -70,7 +70,7 @@ def keyed(
     plain = [
         {
             column.name: plain_value(column.type, row.get(column.name))
-            for column in store_columns(table)
+            for column in table.stored
             if column.in_files and column.name not in LEFT_OUT
         }
         for row in rows

@@ -16,7 +16,7 @@ from jobs.live.stage import Bundle, Input, Memory, Stage
 from schemas.codec import encode
 from schemas.market import PRICE_1M_HISTORY
 from schemas.ops import PROGRESS, PROGRESS_GAPS
-from schemas.table import Kind, Table, store_columns
+from schemas.table import Kind, Table
 
 Row = dict[str, Any]
 
@@ -30,7 +30,7 @@ class Tables:
 
     def write(self, table: Table, values: Iterable[Any], delete: bool = False) -> None:
         """A row in the order of the store's columns."""
-        names = [column.name for column in store_columns(table)]
+        names = [column.name for column in table.stored]
         row = dict(zip(names, values, strict=True))
         key = tuple(row[name] for name in table.key)
         rows = self.rows.setdefault(table.name, {})

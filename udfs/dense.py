@@ -271,7 +271,7 @@ def _decide(
     for strategy in frame.strategies:
         declared = {name: with_previous[name] for name in strategy.features}
         answers = strategy.kind.signals(declared, strategy.plan.params)[1:]
-        at = np.flatnonzero(answers)
+        at = answers.nonzero()[0]
         if not len(at):
             continue
         if start_ts is not None and close_ts[at[0]] <= start_ts:

@@ -73,12 +73,17 @@ class Counts(NamedTuple):
     is_open: bool
 
 
+UNASKED = Counts(0, 0, 0, False, False)  # where no rule asks, as keys may be many
+
+
 def decide(
     state: GateState, signal: Signal, params: GateParams
 ) -> tuple[GateState, Decision, OpenOrder | None]:
     """The decision on a signal, and the order where it is accepted."""
     key = state.get((signal.strategy_id, signal.symbol), EMPTY)
-    counts = count_symbols(state, signal.symbol, signal.ts)
+    capped = params.account.max_open_positions != NO_CAP
+    asked = capped or not params.gate.sell_requires_long
+    counts = count_symbols(state, signal.symbol, signal.ts) if asked else UNASKED
     price = sizing.rounded_close(signal.close, params.symbols[signal.symbol])
     if signal.action == BUY:
         code, qty, closing = _check_buy(state, key, signal, counts, price, params)
@@ -93,7 +98,6 @@ def decide(
         order = OpenOrder(order_id, signal.action, closing, qty, qty, price, until)
         key = _with_order(key, order)
         state = {**state, (signal.strategy_id, signal.symbol): key}
-    capped = params.account.max_open_positions != NO_CAP
     decision = Decision(
         account_id=params.account.account_id,
         signal_id=signal.signal_id,

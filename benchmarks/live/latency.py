@@ -28,7 +28,7 @@ from schemas.config import parse_config
 from schemas.market import PRICE_1M_HISTORY
 from schemas.ops import PROGRESS, PROGRESS_GAPS
 from schemas.signals import ACCEPTED_TRADE_SIGNAL_HISTORY
-from schemas.table import Table, store_columns
+from schemas.table import Table
 from udfs.simulate import SymbolSpec, simulate
 
 START = 1_711_756_800_000
@@ -139,7 +139,7 @@ def bar_row(symbol: str, bars: Any, at: int) -> tuple[Any, ...]:
     """A bar as the table has it."""
     row = {name: getattr(bars, name)[at].item() for name in bars._fields}
     row |= {"symbol": symbol, "feed": "main", "late": False}
-    return tuple(row[column.name] for column in store_columns(PRICE_1M_HISTORY))
+    return tuple(row[column.name] for column in PRICE_1M_HISTORY.stored)
 
 
 def wait_for(holds: Any) -> None:

@@ -13,7 +13,7 @@ from jobs.store.client import Client, Writing
 from schemas.config import Config
 from schemas.market import INDICATOR_HISTORY, INDICATOR_LATEST
 from schemas.signals import STRATEGY_SIGNAL_HISTORY, STRATEGY_SIGNAL_LATEST
-from schemas.table import MAPS, Table, store_columns
+from schemas.table import MAPS, Table
 from schemas.trading import OPEN_POSITIONS_LOTS, OPEN_POSITIONS_ROLLUP, REALIZED_PNL_LATEST
 from udfs.errors import ConfigError, Refusal, nearest
 
@@ -148,7 +148,7 @@ def _map(value: Any) -> dict[str, Any]:
 def _mend(
     client: Client, table: Table, right: Mapping[Key, Row], found: Sequence[Difference]
 ) -> None:
-    names = [column.name for column in store_columns(table)]
+    names = [column.name for column in table.stored]
     rows = [[right[one.key][name] for name in names] for one in found if one.kind != EXTRA]
     client.write(Writing(table, rows))
     client.write(Writing(table, [one.key for one in found if one.kind == EXTRA], delete=True))

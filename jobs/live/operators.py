@@ -1,7 +1,7 @@
 """A live stage inside Flink: three operators, one after the other, each a chain of its own.
 
 order (one key) holds rows until their tick is complete -> (key, message) for work, as JSON
-    [tick or null, null, [[input, values, late], ...]], or [tick, bundles, null] to be handed on
+    [key, tick or null, since_ms, [[input, values, late], ...]], or what tell gets
 work (a key each, any parallelism) calls the stage -> rows of tables by side outputs, and to tell
     [tick, bundles or null, counts by instance]
 tell (one key) writes progress once all of a tick is worked
@@ -12,6 +12,7 @@ theirs (jobs/live/order.py). work: "state", one byte of VERSION and the stage's 
 """
 
 import ctypes
+import gc
 import json
 import sys
 import time
@@ -34,7 +35,7 @@ from jobs.live import order, stage
 from jobs.live.sql import PROGRESS, reader
 from jobs.live.stage import Arrived, Bundle, Memory, Stage, Worked
 from schemas.ops import PROGRESS_GAPS
-from schemas.table import Kind, Table, Type, store_columns
+from schemas.table import Kind, Table, Type
 from udfs.errors import InvariantError
 
 VERSION = 1
@@ -45,6 +46,7 @@ TO_TELL = ""  # the key of messages that work hands on to tell
 TTL_FACTOR = 4  # a net far behind what the stage forgets by itself
 COMPACTED_ROWS = 1000
 SWITCH_S = 0.00005
+GARBAGE_OBJECTS = 20_000
 
 Make = Callable[[], Stage]
 Out = tuple[OutputTag, Row] | Row
@@ -63,7 +65,7 @@ def uid(operator: str, mode: str) -> str:
 
 def row_type(table: Table) -> RowTypeInfo:
     """Flink's type of the table's new rows. New each time: it can't be pickled once it was used."""
-    columns = store_columns(table)
+    columns = table.stored
     kinds = [ROW_TYPES.get(column.type, Types.STRING)() for column in columns]
     return Types.ROW_NAMED([column.name for column in columns], kinds)
 
@@ -131,8 +133,12 @@ def _stored(context: RuntimeContext, name: str, ttl_ms: int | None = None) -> St
 
 
 def _share_interpreter() -> None:
-    """Let threads take turns sooner: by default a small step waits 5 ms for its turn."""
+    """Let threads take turns sooner: by default a small step waits 5 ms for its turn.
+
+    Rows have no cycles, so looking for those seldom costs no memory.
+    """
     sys.setswitchinterval(SWITCH_S)
+    gc.set_threshold(GARBAGE_OBJECTS)
 
 
 def _check_thread() -> None:
@@ -196,9 +202,10 @@ class OrderOperator(KeyedProcessFunction):  # type: ignore[misc]
     def _messages(self, sent: list[order.Sent]) -> Iterator[Out]:
         for one in sent:
             if isinstance(one, order.ToWork):
-                yield Row(one.key, json.dumps([one.tick, one.since_ms, one.rows]))
+                # The key once more: asking Flink for it is a call into Java.
+                yield Row(one.key, json.dumps([one.key, one.tick, one.since_ms, one.rows]))
             elif isinstance(one, order.ToTell):
-                yield Row(TO_TELL, json.dumps([one.tick, one.bundles, {}]))
+                yield Row(TO_TELL, json.dumps([TO_TELL, one.tick, one.bundles, {}]))
             else:
                 gap = (self._stage.name, one.instance, one.ts, one.missing, one.waited_ms)
                 yield self._gaps, Row(*gap)
@@ -219,7 +226,7 @@ class WorkOperator(KeyedProcessFunction):  # type: ignore[misc]
         _share_interpreter()
         self._stage = self._make()
         self._doubles = [
-            [at for at, one in enumerate(store_columns(table)) if one.type is Type.DOUBLE]
+            [at for at, one in enumerate(table.stored) if one.type is Type.DOUBLE]
             for table in self._stage.outputs
         ]
         state = ValueStateDescriptor(STATE, Types.PICKLED_BYTE_ARRAY())
@@ -229,11 +236,11 @@ class WorkOperator(KeyedProcessFunction):  # type: ignore[misc]
 
     def process_element(self, value: str, ctx: KeyedProcessFunction.Context) -> Iterator[Out]:
         """A bundle, or what order has to say to tell."""
-        key = ctx.get_current_key()
+        key, *rest = json.loads(value)
         if key == TO_TELL:
-            yield Row(ONE_KEY, value)
+            yield Row(ONE_KEY, json.dumps(rest))
             return
-        tick, since_ms, rows = json.loads(value)
+        tick, since_ms, rows = rest
         arrived = tuple(Arrived(number, tuple(values), late) for number, values, late in rows)
         worked = self._work(key, Bundle(tick, arrived, now_ms(), since_ms), ctx)
         yield from self._rows(worked, awaited=True)

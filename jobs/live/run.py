@@ -31,7 +31,7 @@ from jobs.live.operators import (
     uid,
 )
 from schemas.ops import PROGRESS, PROGRESS_GAPS
-from schemas.table import Table, Type, literal, quoted, store_columns
+from schemas.table import Table, Type, literal, quoted
 
 CATALOG = "store"
 EXECUTION_MODE = "python.execution-mode"
@@ -135,7 +135,7 @@ def _write(
 ) -> None:
     """Add the rows to the inserts, as upserts: plain streams would need a state to become so."""
     schema = Schema.new_builder()
-    for column in store_columns(table):
+    for column in table.stored:
         kind = SQL_TYPES.get(column.type, DataTypes.STRING)()
         schema = schema.column(column.name, kind.not_null() if column.name in table.key else kind)
     schema = schema.primary_key(*table.key)

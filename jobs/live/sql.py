@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable, Mapping
 from jobs.live.stage import Input, Stage, Upstream, Value, Values
 from schemas.ops import PROGRESS as PROGRESS_TABLE
 from schemas.ops import PROGRESS_GAPS
-from schemas.table import MAPS, Column, Kind, Table, Type, literal, quoted, store_columns
+from schemas.table import MAPS, Column, Kind, Table, Type, literal, quoted
 from udfs.errors import InvariantError
 
 PROGRESS = -1  # the kind of a progress row; its body is [stage, instance, rows]
@@ -112,7 +112,7 @@ def view_name(table: Table) -> str:
 
 def insert(table: Table) -> str:
     """The statement that writes the view's rows to the table."""
-    values = ", ".join(_written(column) for column in store_columns(table))
+    values = ", ".join(_written(column) for column in table.stored)
     unhurried = table.kind is Kind.LATEST or table is PROGRESS_GAPS
     timeout = UNHURRIED_BATCH_TIMEOUT if unhurried else BATCH_TIMEOUT
     return (

@@ -25,7 +25,7 @@ from jobs.stack.submission import newest_checkpoint
 from jobs.store.making import descriptor
 from schemas.config_models import LiveConfig
 from schemas.ops import PROGRESS, PROGRESS_GAPS
-from schemas.table import Table, store_columns
+from schemas.table import Table
 from tests.live import toy_stages as toy
 
 HERE = Path(__file__).parent
@@ -226,7 +226,7 @@ def wanted_totals(minutes: int) -> list[tuple[object, ...]]:
 
 def exact(table: Table, row: dict[str, object]) -> tuple[object, ...]:
     """A row's values, doubles and maps such that -0.0 is not 0.0."""
-    return tuple(_exact(row[column.name]) for column in store_columns(table))
+    return tuple(_exact(row[column.name]) for column in table.stored)
 
 
 def _exact(value: object) -> object:
@@ -247,7 +247,7 @@ def check(bootstrap: str, database: str, minutes: int) -> None:
     ):
         table = toy.TABLES[name]
         found = asyncio.run(read(bootstrap, database, name))
-        names = [column.name for column in store_columns(table)]
+        names = [column.name for column in table.stored]
         rows = [exact(table, dict(zip(names, row, strict=True))) for row in wanted]
         assert [kind for kind, _ in found] == ["+I"] * len(rows)
         assert sorted(map(repr, (exact(table, row) for _, row in found))) == sorted(map(repr, rows))

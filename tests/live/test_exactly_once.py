@@ -12,7 +12,6 @@ from jobs import engine_files
 from jobs.live.replay_gate import replay as replay_gate
 from jobs.store.client import Writing
 from schemas.resolve import plan_run
-from schemas.table import store_columns
 from schemas.trading import EXEC_REPORT_HISTORY
 from tests import live_equal, runs
 from tests.live.live_runs import FOR_EVER, LiveRun, kills, live_run, write_bars
@@ -51,7 +50,7 @@ def tape(pick: random.Random, count: int) -> list[dict[str, Any]]:
 
 def write_tape(run: LiveRun, rows: list[dict[str, Any]], seconds: float) -> None:
     """Write the tape over so many seconds; the writer waits for the store while it is away."""
-    names = [column.name for column in store_columns(EXEC_REPORT_HISTORY)]
+    names = [column.name for column in EXEC_REPORT_HISTORY.stored]
     with run.client() as client:
         for at in range(0, len(rows), BATCH):
             batch = [tuple(row[name] for name in names) for row in rows[at : at + BATCH]]

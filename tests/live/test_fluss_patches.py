@@ -17,7 +17,7 @@ from jobs.store.client import Client, Writing
 from jobs.store.making import make_tables
 from schemas.ops import PROGRESS
 from schemas.signals import STRATEGY_SIGNAL_LATEST
-from schemas.table import Table, Type, store_columns
+from schemas.table import Table, Type
 from udfs.errors import ConfigError
 
 WAIT_MS = 20_000
@@ -57,7 +57,7 @@ def test_a_reader_that_waits_is_answered_at_once(stack: Path, table: Table) -> N
         reader.start()
         time.sleep(3)
         assert not seen
-        row = [SOME[column.type] for column in store_columns(table)]
+        row = [SOME[column.type] for column in table.stored]
         client.write(Writing(table, [row]))
         reader.join()
     assert seen[0] < WAIT_MS / 1000 / 2

@@ -26,7 +26,7 @@ from jobs.store import reading
 from jobs.store.client import Client, Writing
 from jobs.store.making import make_tables
 from schemas.config import Config, parse_config
-from schemas.table import Column, Kind, Table, Type, arrow_schema, fluss_table, store_columns
+from schemas.table import Column, Kind, Table, Type, arrow_schema, fluss_table
 from schemas.tables import TABLES
 from udfs import engine
 from udfs.errors import ConfigError, Refusal
@@ -91,7 +91,7 @@ def value(column: Column, is_key: bool, number: int, pick: random.Random) -> Any
 def rows_of(table: Table, count: int, seed: int) -> list[tuple[Any, ...]]:
     pick = random.Random(seed)
     return [
-        tuple(value(one, one.name in table.key, n, pick) for one in store_columns(table))
+        tuple(value(one, one.name in table.key, n, pick) for one in table.stored)
         for n in range(count)
     ]
 
@@ -225,7 +225,7 @@ def write_history(client: Client, fills: list[Fill], quotes: dict[str, str]) -> 
             for match in booked.matches
         ]
     for name, rows in tables.items():
-        names = [column.name for column in store_columns(TABLES[name])]
+        names = [column.name for column in TABLES[name].stored]
         client.write(Writing(TABLES[name], [[row[one] for one in names] for row in rows]))
     books = [positions.Book(*key, quotes[key[2]], state) for key, state in states.items()]
     return {
@@ -250,7 +250,7 @@ def test_latest_tables_are_made_again(client: Client, monkeypatch: pytest.Monkey
         found = read_table(name, **where)
         expected = columns.rows_table(table, rows)
         assert sorted(map(repr, found.to_pylist())) == sorted(map(repr, expected.to_pylist()))
-        names = [column.name for column in store_columns(table)]
+        names = [column.name for column in table.stored]
         held = reading.read(client, table).to_pylist()
         wrong = [*(held[0][one] for one in table.key), *[None] * (len(names) - len(table.key))]
         extra = {**held[1], "strategy_id": "nobody's"}

@@ -9,7 +9,7 @@ from jobs.live.books import LOTS, MATCHES, OUTPUTS, REALIZED, REFUSED, ROLLUP, S
 from jobs.live.external_account import ExternalAccount
 from jobs.live.stage import Memory, Row
 from schemas.codec import encode
-from schemas.table import Kind, store_columns
+from schemas.table import Kind
 from udfs.reports import REPORT_COLUMNS
 from udfs.timeframes import DAY_MS
 
@@ -76,7 +76,7 @@ def write(tables: dict[int, dict[tuple[object, ...], tuple[object, ...]]], rows:
     """As a store does."""
     for row in rows:
         table = OUTPUTS[row.table]
-        names = [column.name for column in store_columns(table)]
+        names = [column.name for column in table.stored]
         key = tuple(row.values[names.index(name)] for name in table.key)
         held = tables.setdefault(row.table, {})
         if row.delete:

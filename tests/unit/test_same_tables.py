@@ -32,7 +32,7 @@ def test_two_runs_are_equal(bars: Path, whole: Path, tmp_path: Path) -> None:
     again = run(config(str(bars / "*.parquet")), tmp_path).folder
     assert_same_folders(whole, again)
     for path in whole.glob("*.parquet"):
-        assert path.read_bytes() == (again / path.name).read_bytes()
+        assert path.read_bytes() == (again / path.name).read_bytes(), path.name
 
 
 @pytest.mark.parametrize("piece_rows", [1, 61, 4_999])

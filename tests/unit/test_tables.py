@@ -18,7 +18,6 @@ from schemas.table import (
     arrow_schema,
     file_columns,
     flink_ddl,
-    store_columns,
 )
 from schemas.tables import OLD_NAMES, TABLES
 from scripts.render_tables import PAGE, render
@@ -103,10 +102,10 @@ def test_no_table_beyond_the_list() -> None:
 
 @pytest.mark.parametrize("table", ALL, ids=lambda table: table.name)
 def test_key_comes_first_in_stores_and_holds_no_map_and_no_null(table: Table) -> None:
-    first = store_columns(table)[: len(table.key)]
+    first = table.stored[: len(table.key)]
     assert tuple(column.name for column in first) == table.key
     assert not any(column.nullable or column.type in MAPS for column in first)
-    assert sorted(table.names) == sorted(column.name for column in store_columns(table))
+    assert sorted(table.names) == sorted(column.name for column in table.stored)
 
 
 @pytest.mark.parametrize("table", ALL, ids=lambda table: table.name)

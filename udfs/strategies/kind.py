@@ -68,15 +68,15 @@ def below(a: Floats, b: Floats | float) -> Bools:
 def turns_true(condition: Bools, known: Bools) -> Bools:
     """True where `condition` holds at t and did not at t-1, both bars being `known`."""
     turned = np.zeros(len(condition), dtype=np.bool_)
-    turned[1:] = condition[1:] & ~condition[:-1] & known[1:] & known[:-1]
+    turned[1:] = (condition[1:] > condition[:-1]) & known[1:] & known[:-1]
     return turned
 
 
 def known(*columns: Floats) -> Bools:
     """Where none of the columns is null."""
-    present = ~np.isnan(columns[0])
+    present: Bools = columns[0] == columns[0]  # NaN equals nothing
     for column in columns[1:]:
-        present &= ~np.isnan(column)
+        present &= column == column
     return present
 
 
