@@ -1,4 +1,4 @@
-"""Changes four classes of Fluss 0.9.1 that keep readers waiting, or processors busy with nothing.
+"""Changes five classes of Fluss 0.9.1 that keep readers waiting, or processors busy with nothing.
 
     python -m jobs.fluss_patches JARS
 
@@ -13,6 +13,9 @@ then waits until its poll ends, 10 s. Now its poll ends after 50 ms.
 
 The connector's writers look for rows to send as often as rows may wait, every millisecond. Now they
 look once there are some.
+
+The connector refuses to write a first_row table without a shuffle by bucket before it, as rows of a
+key must come from one task. Here they do: a key of a table belongs to one key of the stage's work.
 """
 
 import os
@@ -47,6 +50,9 @@ for (java.util.Iterator buckets = $1.keySet().iterator(); buckets.hasNext();) {
 _WAIT = "synchronized (accumulator) { if (!accumulator.hasUnDrained()) accumulator.wait(50L); }"
 _WAKE = "synchronized (this) { notify(); }"
 
+# A key of a table belongs to one key of work, so to one task.
+_TRUST = "if (true) return;"
+
 INITIALIZER = ""
 
 
@@ -75,6 +81,9 @@ CONNECTOR = Patch(
         ),
         "org.apache.fluss.client.write.RecordAccumulator": (Change("append", _WAKE),),
         "org.apache.fluss.client.write.Sender": (Change("sendWriteData", _WAIT, before=True),),
+        "org.apache.fluss.flink.utils.FlinkConnectorOptionsUtils": (
+            Change("validateDistributionModeForMergeEngine", _TRUST, before=True),
+        ),
     },
 )
 SERVER = Patch(

@@ -117,7 +117,8 @@ def insert(table: Table) -> str:
     timeout = UNHURRIED_BATCH_TIMEOUT if unhurried else BATCH_TIMEOUT
     return (
         f"INSERT INTO {quoted(table.name)}"
-        f" /*+ OPTIONS('client.writer.batch-timeout'='{timeout}') */"
+        f" /*+ OPTIONS('client.writer.batch-timeout'='{timeout}',"
+        " 'sink.distribution-mode'='none') */"
         f" SELECT {values} FROM {quoted(view_name(table))}"
     )
 

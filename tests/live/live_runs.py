@@ -69,7 +69,7 @@ class LiveRun:
     def jobs(self) -> dict[str, str]:
         """Ids of this run's jobs by name."""
         flink = Flink(self.stack.rest, f"{self.config.run.id}.")
-        return {job.name: job.job_id for job in flink.jobs() if job.name in JOBS}
+        return {job.name: job.job_id for job in flink.jobs() if job.name.partition(":")[0] in JOBS}
 
 
 def write_bars(folder: Path, seed: int, minutes: int) -> dict[str, int]:
