@@ -49,7 +49,28 @@ def differences(
         for row in live("indicator_history")
         if row["ts"] <= ends[row["symbol"]]
     }
-    return found + difference("indicator_history", mine, theirs)
+    found += difference("indicator_history", mine, theirs)
+    snapshot = folder / "unrealized_snapshot.parquet"  # only where a position is open
+    marks = pq.read_table(snapshot).to_pylist() if snapshot.is_file() else []
+    return found + difference(
+        "unrealized_snapshot", marked(marks), marked(live("unrealized_pnl_latest"))
+    )
+
+
+def marked(rows: Iterable[Row]) -> dict[Any, Any]:
+    """What positions are worth, by account, strategy and symbol."""
+    return {
+        (row["account_id"], row["strategy_id"], row["symbol"]): tuple(
+            Decimal(str(row[name] if name in row else row[other]))
+            for name, other in (
+                ("net_qty", ""),
+                ("avg_price", ""),
+                ("last_close", "current_price"),
+                ("unrealized", "unrealized_pnl"),
+            )
+        )
+        for row in rows
+    }
 
 
 def difference(name: str, mine: Mapping[Any, Any], theirs: Mapping[Any, Any]) -> list[str]:

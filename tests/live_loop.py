@@ -19,6 +19,7 @@ from schemas.ops import PROGRESS, PROGRESS_GAPS
 from schemas.table import Kind, Table
 
 Row = dict[str, Any]
+ENDED = "ended"  # marks a latest table's row in the log that is gone
 
 
 class Tables:
@@ -35,7 +36,9 @@ class Tables:
         key = tuple(row[name] for name in table.key)
         rows = self.rows.setdefault(table.name, {})
         if delete:
-            rows.pop(key, None)
+            ended = rows.pop(key, None)
+            if ended is not None:
+                self.logs[table.name].append(ended | {ENDED: True})
         elif table.kind is Kind.LATEST or key not in rows:
             rows[key] = row
             self.logs.setdefault(table.name, []).append(row)
@@ -106,7 +109,10 @@ class Node:
         values = tuple(row[name] for name in given.columns)
         row_id = "\x1f".join(str(row[name]) for name in given.table.key)
         self._do(
-            self.order.row(number, row[given.ts] + given.lag_ms, row_id, values, now_ms), now_ms
+            self.order.row(
+                number, row[given.ts] + given.lag_ms, row_id, values, now_ms, ENDED in row
+            ),
+            now_ms,
         )
 
     def _do(self, sent: Iterable[Any], now_ms: int) -> None:

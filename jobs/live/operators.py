@@ -1,7 +1,7 @@
 """A live stage inside Flink: three operators, one after the other, each a chain of its own.
 
 order (one key) holds rows until their tick is complete -> (key, message) for work, as JSON
-    [key, tick or null, since_ms, [[input, values, late], ...]], or what tell gets
+    [key, tick or null, since_ms, [[input, values, late, ended], ...]], or what tell gets
 work (a key each, any parallelism) calls the stage -> rows of tables by side outputs, and to tell
     [tick, bundles or null, counts by instance]
 tell (one key) writes progress once all of a tick is worked
@@ -171,13 +171,17 @@ class OrderOperator(KeyedProcessFunction):  # type: ignore[misc]
     def process_element(self, value: Row, ctx: KeyedProcessFunction.Context) -> Iterator[Out]:
         """A row of an input, or of progress."""
         kind, tick, row_id, body = value
+        change = value.get_row_kind()
+        if change is RowKind.UPDATE_BEFORE:
+            return
         if kind == PROGRESS:
             name, instance, rows = json.loads(body)
             sent = self._keeper().progress(tick, (name, instance), rows, now_ms())
         else:
-            sent = self._keeper().row(kind, tick, row_id, self._readers[kind](body), now_ms())
+            values, ended = self._readers[kind](body), change is RowKind.DELETE
+            sent = self._keeper().row(kind, tick, row_id, values, now_ms(), ended)
         self._set_timer(ctx)
-        return self._messages(sent)
+        yield from self._messages(sent)
 
     def on_timer(self, timestamp: int, ctx: KeyedProcessFunction.OnTimerContext) -> Iterator[Out]:
         """Patience may have ended."""
@@ -241,7 +245,7 @@ class WorkOperator(KeyedProcessFunction):  # type: ignore[misc]
             yield Row(ONE_KEY, json.dumps(rest))
             return
         tick, since_ms, rows = rest
-        arrived = tuple(Arrived(number, tuple(values), late) for number, values, late in rows)
+        arrived = tuple(Arrived(number, tuple(values), *marks) for number, values, *marks in rows)
         worked = self._work(key, Bundle(tick, arrived, now_ms(), since_ms), ctx)
         yield from self._rows(worked, awaited=True)
         if tick is not None:

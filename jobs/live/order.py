@@ -86,6 +86,7 @@ class Order:
 
     def __init__(self, stage: Stage, kept: Kept) -> None:
         self._stage, self._kept = stage, kept
+        self._unread = {(o.stage, o.instance) for o in stage.upstreams if not o.is_input}
         self._ticks: dict[int, _Tick] = {}
         self._start: int | None = None
         self._released: int | None = None
@@ -101,13 +102,21 @@ class Order:
             self._load(key, text)
         self._since_ms = self._kept_ms
 
-    def row(self, number: int, tick: int, row_id: str, values: Values, now_ms: int) -> list[Sent]:
-        """Take in a row of the input of that number."""
+    def row(
+        self,
+        number: int,
+        tick: int,
+        row_id: str,
+        values: Values,
+        now_ms: int,
+        ended: bool = False,
+    ) -> list[Sent]:
+        """Take in a row of the input of that number; `ended`: of a latest table, and it is gone."""
         self._quiet = None
         given = self._stage.inputs[number]
         counted_by = given.instance(values)
         if counted_by is None:
-            arrived = (Arrived(number, values),)
+            arrived = (Arrived(number, values, ended=ended),)
             self._now(now_ms)
             since = self._since_ms
             return [ToWork(key, None, arrived, since) for key in given.keys(values)]
@@ -151,6 +160,7 @@ class Order:
             self._keep_book()
         if self._released is not None and tick <= self._released:
             return self._release(now_ms)
+        rows = 0 if name in self._unread else rows
         self._tick(tick).due[name] = rows
         self._kept[f"{tick}|due|{'|'.join(name)}"] = json.dumps([*name, rows])
         if self._start is None:
@@ -301,8 +311,8 @@ class Order:
             self._absent = {(stage, instance) for stage, instance in absent}
             return
         if key.startswith(f"{NEXT}|"):
-            arrival, number, values, late = held
-            self._next[key.partition("|")[2]] = (arrival, Arrived(number, tuple(values), late))
+            arrival, number, values, *marks = held
+            self._next[key.partition("|")[2]] = (arrival, Arrived(number, tuple(values), *marks))
             self._arrivals = max(self._arrivals, arrival)
             return
         tick, kind, rest = key.split("|", 2)

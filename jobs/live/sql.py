@@ -12,7 +12,6 @@ from jobs.live.stage import Input, Stage, Upstream, Value, Values
 from schemas.ops import PROGRESS as PROGRESS_TABLE
 from schemas.ops import PROGRESS_GAPS
 from schemas.table import MAPS, Column, Kind, Table, Type, literal, quoted
-from udfs.errors import InvariantError
 
 PROGRESS = -1  # the kind of a progress row; its body is [stage, instance, rows]
 BATCH_TIMEOUT = "1ms"  # how long a writer gathers rows that other stages wait for
@@ -26,23 +25,28 @@ _EMPTY_MAP = "MAP_FROM_ARRAYS(ARRAY_REMOVE(ARRAY[''], ''), ARRAY_REMOVE(ARRAY[''
 def source_query(stage: Stage, fetch_wait_ms: int) -> str:
     """The query of the stage's inputs and of its upstreams' progress.
 
-    All are read from their start; `fetch_wait_ms` is how long a request waits where there is
-    nothing to read.
+    Histories are read from their start, latest tables as they are and then as they change;
+    `fetch_wait_ms` is how long a request waits where there is nothing to read.
     """
-    hint = (
-        "/*+ OPTIONS('scan.startup.mode'='earliest', "
+    parts = [
+        _input_query(number, given, _hint(given.table, fetch_wait_ms))
+        for number, given in enumerate(stage.inputs)
+    ]
+    if stage.upstreams:
+        parts.append(_progress_query(stage.upstreams, _hint(PROGRESS_TABLE, fetch_wait_ms)))
+    return "\nUNION ALL\n".join(parts)
+
+
+def _hint(table: Table, fetch_wait_ms: int) -> str:
+    mode = "earliest" if table.kind is Kind.HISTORY else "full"
+    return (
+        f"/*+ OPTIONS('scan.startup.mode'='{mode}', "
         f"'client.scanner.log.fetch.wait-max-time'='{fetch_wait_ms}ms') */"
     )
-    parts = [_input_query(number, given, hint) for number, given in enumerate(stage.inputs)]
-    if stage.upstreams:
-        parts.append(_progress_query(stage.upstreams, hint))
-    return "\nUNION ALL\n".join(parts)
 
 
 def _input_query(number: int, given: Input, hint: str) -> str:
     table = given.table
-    if table.kind is not Kind.HISTORY:
-        raise InvariantError(f"{table.name}: a stage reads histories, as a latest table's rows go")
     by_name = {column.name: column for column in table.columns}
     body = ", ".join(_read(by_name[name]) for name in given.columns)
     key = ", ".join(f"CAST({quoted(name)} AS STRING)" for name in table.key)

@@ -36,11 +36,15 @@ class Memory(NamedTuple):
 
 
 class Upstream(NamedTuple):
-    """An instance whose progress is waited for. `lag_ms`: its time t - lag_ms is needed for t."""
+    """An instance whose progress is waited for. `lag_ms`: its time t - lag_ms is needed for t.
+
+    `is_input` False: its word is waited for, but the rows that it counted are none of the inputs.
+    """
 
     stage: str
     instance: str
     lag_ms: int = 0
+    is_input: bool = True
 
 
 class Input(NamedTuple):
@@ -50,7 +54,8 @@ class Input(NamedTuple):
     belongs to the tick `ts + lag_ms` of its column `ts`. `instance` gives the stage and the
     instance that counted the row; None: nobody did, it goes to its keys on arrival. `keys` gives
     the keys of the stage's work that get the row. `prompt`: rows go with the next tick that is
-    released, in the order of their log, whatever their own tick is.
+    released, in the order of their log, whatever their own tick is. Rows of a latest table are
+    counted by nobody; who was not there from the start gets each as it is now.
     """
 
     table: Table
@@ -64,11 +69,15 @@ class Input(NamedTuple):
 
 
 class Arrived(NamedTuple):
-    """A row of the input of that number. `late`: its tick had been released without it."""
+    """A row of the input of that number. `late`: its tick had been released without it.
+
+    `ended`: the row of a latest table is gone; its values are the last that it had.
+    """
 
     input: int
     values: Values
     late: bool = False
+    ended: bool = False
 
 
 class Bundle(NamedTuple):

@@ -3,7 +3,14 @@
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from jobs.live import indicators, paper_broker, strategies, tradepicker, trading_engine
+from jobs.live import (
+    indicators,
+    monitoring,
+    paper_broker,
+    strategies,
+    tradepicker,
+    trading_engine,
+)
 from jobs.live.job_names import JOBS
 from jobs.live.stage import Clock, Journal, Stage, no_journal
 from schemas.config import Config
@@ -52,4 +59,6 @@ def build(job: LiveJob, clock: Clock, journal: Journal = no_journal) -> Stage:
             return paper_broker.stage(plan, patience_ms, journal)
         case "trading-engine":
             return trading_engine.stage(plan, patience_ms, journal)
+        case "monitoring":
+            return monitoring.stage(plan, patience_ms)
     raise ConfigError(f"{job.name!r} is no live job{nearest(job.name, JOBS)}")

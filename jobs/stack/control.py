@@ -112,7 +112,8 @@ def _record(config: Config, folder: Path, wish: Wish, was_running: bool, note: N
                 f"changed: {', '.join(changed)}; processes that run keep the old values until "
                 "`tradeflow down` and `tradeflow up`"
             )
-    slots = flink.slots_of(config.live, len(names.wanted(_recorded(before))))
+    jobs = names.wanted(_recorded(before), config.monitoring.export)
+    slots = flink.slots_of(config.live, len(jobs))
     database = database_of(config.run.id, config.store.database)
     if before is not None and database != before.database:
         raise ConfigError(
@@ -239,7 +240,8 @@ def _bring_jobs(stack: Stack, wish: Wish, was_running: bool, note: Note) -> Up:
             stack = change(stack.folder, methodcaller("with_job", record))
     wanted = wish.jobs
     if wanted is None:
-        wanted = names.wanted(_recorded(stack))
+        tree: Any = _config_of(stack.folder)
+        wanted = names.wanted(_recorded(stack), tree["monitoring"]["export"])
     missing = [one for one in wanted if one.text not in {job.name for job in there}]
     names.refuse_doubles(missing, [job.name for job in there])
     starts = [

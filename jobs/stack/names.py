@@ -1,9 +1,9 @@
-"""The jobs of a stack by name: the five stages, and strategies that have a job of their own."""
+"""The jobs of a stack by name: the stages, and strategies that have a job of their own."""
 
 from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
-from jobs.live.job_names import JOBS
+from jobs.live.job_names import JOBS, jobs_of
 from udfs.errors import ConfigError, nearest
 
 SEVERAL = "strategies"
@@ -46,11 +46,11 @@ def asked(job: str, strategies: Sequence[str], known: Iterable[str]) -> list[Job
     return [JobName(job, tuple(sorted(set(strategies))))]
 
 
-def wanted(recorded: Iterable[str]) -> list[JobName]:
-    """All jobs of a stack: the five, with strategies divided as they were submitted before."""
+def wanted(recorded: Iterable[str], export: str) -> list[JobName]:
+    """All jobs of a stack of that `monitoring.export`, strategies divided as they were before."""
     own = sorted(name for name in map(parse, recorded) if name.job == SEVERAL and name.strategies)
     found = []
-    for job in JOBS:
+    for job in jobs_of(export):
         found += own if job == SEVERAL and own else [JobName(job)]
     return found
 

@@ -79,7 +79,8 @@ def status(folder: Path) -> StackStatus:
     instances = [*INSTANCES, *(("strategies", one) for one in strategies)]
     with ThreadPoolExecutor() as pool:
         asked = pool.submit(_store, stack, processes, instances, problems)
-        jobs = _jobs(stack, problems, is_up)
+        export = config["monitoring"]["export"]
+        jobs = _jobs(stack, export, problems, is_up)
         divided = [job.name for job in jobs if job.id and job.name.startswith(names.SEVERAL)]
         left = names.left_out(divided, strategies) if divided else []
         if left:
@@ -139,7 +140,7 @@ def _process_problems(stack: Stack, processes: tuple[Process, ...]) -> list[str]
     return found
 
 
-def _jobs(stack: Stack, problems: list[str], is_up: bool) -> tuple[JobStatus, ...]:
+def _jobs(stack: Stack, export: str, problems: list[str], is_up: bool) -> tuple[JobStatus, ...]:
     """The jobs that the stack should have, and others that Flink knows."""
     rest = Flink(stack.rest, stack.prefix)
     running: list[Job] = []
@@ -176,7 +177,7 @@ def _jobs(stack: Stack, problems: list[str], is_up: bool) -> tuple[JobStatus, ..
         )
         if state != RUNNING.upper():
             problems.append(f"job {job.name} is {state}" + (f": {problem}" if problem else ""))
-    missing = [one.text for one in names.wanted(job.name for job in stack.jobs)]
+    missing = [one.text for one in names.wanted((job.name for job in stack.jobs), export)]
     missing = [name for name in missing if name not in {job.name for job in running}]
     for name in missing:
         point = stack.job(name).point

@@ -27,6 +27,7 @@ def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     folder = tmp_path_factory.mktemp("live") / "stack"
     live = {"task_manager_memory": "3g", "parallelism": 2}
     tree = runs.config("unused.parquet") | {"store.kind": "fluss", "live": live}
+    tree["monitoring.export"] = "both"
     control.up(parse_config(tree), folder, control.Wish(jobs=[]))
     try:
         yield folder

@@ -28,16 +28,17 @@ from jobs.store.client import Client
 from jobs.store.making import make_tables
 from schemas.config import Config, parse_config
 from schemas.tables import TABLES
-from tests import runs
+from tests import live_equal, runs
 from udfs.bars import Bars
 from udfs.simulate import EXAMPLE_SYMBOLS, simulate
 
 REPO = Path(__file__).resolve().parents[2]
 REAL = REPO.parent / "shared" / "data" / "bars-2019"
 MINUTE_MS = 60_000
+MONITOR_S = 30.0  # nobody waits for it, so it may come behind the others
 FOR_EVER = {
     f"wm.{stage}.latenessSec": None
-    for stage in ("indicators", "strategies", "tradepicker", "broker", "engine")
+    for stage in ("indicators", "strategies", "tradepicker", "broker", "engine", "monitor")
 }
 
 
@@ -58,6 +59,19 @@ class LiveRun:
         """All rows of a table."""
         with self.client() as client:
             found: list[dict[str, Any]] = reading.read(client, TABLES[name]).to_pylist()
+        return found
+
+    def differences(self, ends: Mapping[str, int], but: str = "") -> list[str]:
+        """What differs from the bounded run, `but` an account; the monitor is given some time."""
+
+        def own(name: str) -> list[dict[str, Any]]:
+            return [row for row in self.rows(name) if row.get("account_id", "-") != but]
+
+        until = time.monotonic() + MONITOR_S
+        while found := live_equal.differences(self.bounded, own, ends):
+            if time.monotonic() > until:
+                break
+            time.sleep(1)
         return found
 
     def replay(self, speed: float | None, wait: bool = True) -> Replayed:

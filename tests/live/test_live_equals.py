@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from jobs.stack.names import JobName
-from tests import live_equal, runs
+from tests import runs
 from tests.live.live_runs import live_run, write_bars
 
 MINUTES = 700
@@ -21,7 +21,7 @@ def test_a_replay_at_full_speed_equals_the_backtest(
     bounded = runs.run(tree, tmp_path / "runs").folder
     with live_run(stack, tree, bounded, parallelism) as run:
         assert run.replay(speed=None).ticks == MINUTES
-        assert live_equal.differences(bounded, run.rows, ends) == []
+        assert run.differences(ends) == []
         assert run.rows("progress_gaps") == []
         assert run.rows("rejects") == []
         assert len(run.rows("paper_trade_match_history")) > 100
@@ -43,5 +43,5 @@ def test_a_replay_at_60x_through_divided_strategies_equals_the_backtest(
     )
     with live_run(stack, tree, bounded, 1, by_hand) as run:
         run.replay(speed=60)
-        assert live_equal.differences(bounded, run.rows, ends) == []
+        assert run.differences(ends) == []
         assert run.rows("progress_gaps") == []

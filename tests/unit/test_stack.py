@@ -318,9 +318,12 @@ def test_jobs_that_are_asked_for() -> None:
 
 
 def test_strategies_stay_divided_and_never_run_twice() -> None:
-    assert [one.text for one in names.wanted([])] == list(names.JOBS)
-    kept = [one.text for one in names.wanted(["strategies:a", "strategies:b", "indicators"])]
+    assert [one.text for one in names.wanted([], "both")] == list(names.JOBS)
+    before = ["strategies:a", "strategies:b", "indicators"]
+    kept = [one.text for one in names.wanted(before, "fluss")]
     assert kept == ["indicators", "strategies:a", "strategies:b", *list(names.JOBS)[2:]]
+    assert [one.text for one in names.wanted(before, "metrics")] == kept[:-1]
+    assert kept[-1] == "monitoring"
     names.refuse_doubles([names.parse("strategies:a")], ["strategies:b", "indicators"])
     assert names.replaced(names.parse("strategies"), ["strategies:a", "engine"]) == ["strategies:a"]
     assert names.left_out(["strategies:a", "engine"], ["a", "b"]) == ["b"]
