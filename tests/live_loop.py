@@ -11,8 +11,9 @@ from typing import Any, NamedTuple
 
 import pyarrow as pa
 
-from jobs.live.order import Gap, Order, Tell, Told, ToTell, ToWork
+from jobs.live.order import Gap, Order, ToTell, ToWork
 from jobs.live.stage import Bundle, Input, Memory, Stage
+from jobs.live.tell import Tell, Told
 from schemas.codec import encode
 from schemas.market import PRICE_1M_HISTORY
 from schemas.ops import PROGRESS, PROGRESS_GAPS

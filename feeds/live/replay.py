@@ -84,7 +84,7 @@ def replay(
     tasks, inputs = plan_tasks(files, [symbol.symbol for symbol in plan.symbols])
     make_tables(client, config.store.retention_days)
     at = feed.stood(client, plan.base_ms)
-    run = _Replay(client, plan, at, pace, stop, show)
+    run = _Replay(client, plan, at, pace, stop, show, config.monitoring.export)
     run.total = sum(file.rows for file in inputs)
     run.readers = [SymbolReader(plan, task, run.read) for task in tasks]
     run.write()
@@ -106,8 +106,10 @@ class _Replay:
         pace: Pace,
         stop: threading.Event,
         show: Show,
+        export: str,
     ) -> None:
         self.client, self.plan, self.pace, self.stop, self.show = client, plan, pace, stop, show
+        self.export = export
         symbols = [symbol.symbol for symbol in plan.symbols]
         self.timeline = Timeline(at, symbols, plan.base_ms, pace.max_gap_ms)
         self.readers: list[SymbolReader] = []
@@ -123,7 +125,7 @@ class _Replay:
     def watch(self) -> Watch:
         """What knows how far the stages are."""
         if self._watch is None:
-            self._watch = Watch(self.client, self.plan)
+            self._watch = Watch(self.client, self.plan, self.export)
         return self._watch
 
     def write(self) -> None:

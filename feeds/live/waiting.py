@@ -5,6 +5,7 @@ import time
 from collections.abc import Sequence
 
 from feeds.live.feed import moment
+from jobs.live.job_names import JOBS, METRICS, MONITORING, jobs_of
 from jobs.live.stage import INSTANCE
 from jobs.store import reading
 from jobs.store.client import Client, Stopped
@@ -17,22 +18,24 @@ Name = tuple[str, str]  # stage and instance
 SETTLE_S = 1.0
 
 
-def instances(plan: RunPlan) -> list[Name]:
-    """All that tell progress in a run of this plan, but for the feed."""
+def instances(plan: RunPlan, export: str = METRICS) -> list[Name]:
+    """All that tell progress in a run of this plan and `monitoring.export`, but for the feed."""
     names = [("indicators", INSTANCE)]
     names += [("strategies", name) for name in sorted({s.family_id for s in plan.strategies})]
     names.append(("tradepicker", INSTANCE))
     if any(account.broker == "paper" for account in plan.accounts):
         names += [("broker", INSTANCE), ("broker", "ends"), ("engine", INSTANCE)]
+    if MONITORING in jobs_of(export):
+        names.append((JOBS[MONITORING], INSTANCE))
     return names
 
 
 class Watch:
     """The newest tick of every stage, read as the table of progress grows."""
 
-    def __init__(self, client: Client, plan: RunPlan) -> None:
+    def __init__(self, client: Client, plan: RunPlan, export: str = METRICS) -> None:
         self._base_ms = plan.base_ms
-        self._newest: dict[Name, int | None] = dict.fromkeys(instances(plan))
+        self._newest: dict[Name, int | None] = dict.fromkeys(instances(plan, export))
         after = reading.end(client, PROGRESS)
         self._take(reading.tail(client, PROGRESS, self._all_in))
         self._rows = reading.follow(client, PROGRESS, after)

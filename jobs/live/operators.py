@@ -7,7 +7,7 @@ work (a key each, any parallelism) calls the stage -> rows of tables by side out
 tell (one key) writes progress once all of a tick is worked
 
 State: all of it text, bytes and numbers, with a version inside. order and tell: a map "kept" of
-theirs (jobs/live/order.py). work: "state", one byte of VERSION and the stage's bytes, and the maps
+theirs (jobs/live/shelf.py). work: "state", one byte of VERSION and the stage's bytes, and the maps
 "facts" and "kept". Wall clock only serves patience.
 """
 
@@ -31,7 +31,7 @@ from pyflink.datastream.state import (
 )
 
 from jobs.code import check_code, client_code
-from jobs.live import order, stage
+from jobs.live import order, stage, tell
 from jobs.live.sql import PROGRESS, reader
 from jobs.live.stage import Arrived, Bundle, Memory, Stage, Worked
 from schemas.ops import PROGRESS_GAPS
@@ -313,12 +313,12 @@ def unstamped(held: bytes | None, name: str) -> bytes | None:
 
 
 class TellOperator(KeyedProcessFunction):  # type: ignore[misc]
-    """Runs jobs.live.order.Tell: counts of worked bundles in, progress rows out."""
+    """Runs jobs.live.tell.Tell: counts of worked bundles in, progress rows out."""
 
     def __init__(self, make: Make) -> None:
         self._make = make
         self._code = client_code()
-        self._tell: order.Tell | None = None
+        self._tell: tell.Tell | None = None
 
     def open(self, runtime_context: RuntimeContext) -> None:
         """Refuse to run with other code than the client's; build the stage."""
@@ -330,7 +330,7 @@ class TellOperator(KeyedProcessFunction):  # type: ignore[misc]
     def process_element(self, value: str, ctx: KeyedProcessFunction.Context) -> Iterator[Row]:
         """A tick that was released, or a bundle that was worked."""
         if self._tell is None:
-            self._tell = order.Tell(self._stage, self._kept)
+            self._tell = tell.Tell(self._stage, self._kept)
         tick, bundles, counts = json.loads(value)
         if bundles is None:
             told = self._tell.worked(tick, counts)

@@ -1,25 +1,26 @@
 """The order keeper of a live stage: holds rows until their tick is complete, releases in order.
 
-`Order` says which rows go to which keys when, `Tell` when a tick is done with. Both keep all that
-they know in `kept`, a map on disk, entry by entry, and a copy of it in memory: a row costs one
-write and no read. Keys begin with the tick, so that a person can read them.
+`Order` says which rows go to which keys when; jobs/live/tell.py when a tick is done with. All that
+it knows is kept on disk, entry by entry (jobs/live/shelf.py), and a copy of it in memory: a row
+costs one write and no read.
 """
 
 import json
 from collections import Counter
-from collections.abc import Iterable, Mapping, MutableMapping
+from collections.abc import Iterable
 from dataclasses import dataclass, field
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
+from jobs.live.shelf import BOOK, Kept, Shelf, check_version
 from jobs.live.stage import Arrived, Stage, Upstream, Values
 from udfs.errors import InvariantError
 
-VERSION = 1
-BOOK = "book"
+VERSION = 2
 QUIET_MS = 100
 START_FACTOR = 6  # after a start others may be starting, too: so many times the patience
-NEXT = "next"  # begins the keys of rows that go with the next tick
-Kept = MutableMapping[str, str]
+# Kinds of entries: a row of a tick, how many were promised to it, one that was handed on before
+# but counts for it, and one that goes with the next tick.
+ROW, DUE, SEEN, NEXT = "row", "due", "seen", "next"
 Name = tuple[str, str]  # stage and instance
 
 
@@ -51,26 +52,18 @@ class Gap(NamedTuple):
     waited_ms: int
 
 
-class Told(NamedTuple):
-    """A progress row of the stage itself."""
-
-    instance: str
-    tick: int
-    rows: int
-
-
 Sent = ToWork | ToTell | Gap
 
 
 @dataclass(slots=True)
 class _Tick:
     """What is there for a tick: rows by (input, id) with their number in the order of arrival,
-    the counts told and the rows counted."""
+    the counts told and the rows counted. `places` of all that on the shelf."""
 
     rows: dict[tuple[int, str], tuple[int, Arrived]] = field(default_factory=dict)
     due: dict[Name, int] = field(default_factory=dict)
     counted: Counter[Name] = field(default_factory=Counter)
-    seen: dict[str, Name] = field(default_factory=dict)  # counted, but handed on before
+    places: list[str] = field(default_factory=list)
 
 
 class Order:
@@ -97,9 +90,13 @@ class Order:
         self._quiet: tuple[int, int] | None = None  # since when nothing has come, and idle_ms then
         self._arrivals = 0
         self._next: dict[str, tuple[int, Arrived]] = {}
+        self._next_places: list[str] = []
+        self._handed = 0  # the arrival up to which rows were handed on
         self._kept_ms = 0
-        for key, text in kept.items():
-            self._load(key, text)
+        self._load_book()
+        self._shelf = Shelf(kept)
+        for place, entry in self._shelf.load(self._is_over):
+            self._load(place, entry)
         self._since_ms = self._kept_ms
 
     def row(
@@ -130,8 +127,8 @@ class Order:
             return []
         self._arrivals += 1
         self._file(tick, self._arrivals, Arrived(number, values, late), row_id, counted_by)
-        held = [number, row_id, self._arrivals, late, list(counted_by), list(values)]
-        self._kept[f"{tick}|row|{number}|{row_id}"] = json.dumps(held)
+        held = [number, row_id, self._arrivals, late, counted_by, values]
+        self._put(tick, [ROW, tick, *held])
         return [] if late else self._release(now_ms)
 
     def _next_row(
@@ -143,12 +140,10 @@ class Order:
             return []
         self._arrivals += 1
         self._next[key] = (self._arrivals, arrived)
-        held = [self._arrivals, *arrived]
-        self._kept[f"{NEXT}|{key}"] = json.dumps(held)
+        self._next_places.append(self._shelf.put([NEXT, self._arrivals, key, *arrived]))
         if not arrived.late:
-            self._tick(tick).seen[key] = counted_by
             self._tick(tick).counted[counted_by] += 1
-            self._kept[f"{tick}|seen|{key}"] = json.dumps(counted_by)
+            self._put(tick, [SEEN, tick, counted_by])
         return self._release(now_ms)
 
     def progress(self, tick: int, name: Name, rows: int, now_ms: int) -> list[Sent]:
@@ -161,8 +156,9 @@ class Order:
         if self._released is not None and tick <= self._released:
             return self._release(now_ms)
         rows = 0 if name in self._unread else rows
-        self._tick(tick).due[name] = rows
-        self._kept[f"{tick}|due|{'|'.join(name)}"] = json.dumps([*name, rows])
+        if name not in self._tick(tick).due:
+            self._tick(tick).due[name] = rows
+            self._put(tick, [DUE, tick, name, rows])
         if self._start is None:
             self._start = tick
             self._keep_book()
@@ -270,16 +266,10 @@ class Order:
         for _, arrived in sorted(rows, key=lambda numbered: numbered[0]):
             for key in self._stage.inputs[arrived.input].keys(arrived.values):
                 bundles.setdefault(key, []).append(arrived)
-        for number, row_id in held.rows:
-            del self._kept[f"{tick}|row|{number}|{row_id}"]
-        for key in self._next:
-            del self._kept[f"{NEXT}|{key}"]
+        self._released, self._handed = tick, self._arrivals
+        self._shelf.free([*held.places, *self._next_places])
         self._next.clear()
-        for key in held.seen:
-            del self._kept[f"{tick}|seen|{key}"]
-        for name in held.due:
-            del self._kept[f"{tick}|due|{'|'.join(name)}"]
-        self._released = tick
+        self._next_places.clear()
         self._waiting_since = None
         self._keep_book()
         sent: list[Sent] = [
@@ -298,93 +288,48 @@ class Order:
         if not arrived.late:
             held.counted[counted_by] += 1
 
+    def _put(self, tick: int, entry: list[Any]) -> None:
+        self._tick(tick).places.append(self._shelf.put(entry))
+
     def _keep_book(self) -> None:
         book = [VERSION, self._stage.name, self._start, self._released, sorted(self._absent)]
-        self._kept[BOOK] = json.dumps([*book, self._kept_ms])
+        self._kept[BOOK] = json.dumps([*book, self._kept_ms, self._handed])
 
-    def _load(self, key: str, text: str) -> None:
-        """One entry of what was kept; InvariantError where another version kept it."""
-        held = json.loads(text)
-        if key == BOOK:
-            version, name, self._start, self._released, absent, self._kept_ms = held
-            check_version(self._stage.name, version, name)
-            self._absent = {(stage, instance) for stage, instance in absent}
+    def _load_book(self) -> None:
+        """What was kept of the whole; InvariantError where another version kept it."""
+        if BOOK not in self._kept:
             return
-        if key.startswith(f"{NEXT}|"):
-            arrival, number, values, *marks = held
-            self._next[key.partition("|")[2]] = (arrival, Arrived(number, tuple(values), *marks))
-            self._arrivals = max(self._arrivals, arrival)
+        version, name, *rest = json.loads(self._kept[BOOK])
+        check_version(self._stage.name, VERSION, version, name)
+        self._start, self._released, absent, self._kept_ms, self._handed = rest
+        self._absent = {(stage, instance) for stage, instance in absent}
+        self._arrivals = self._handed
+
+    def _is_over(self, entry: list[Any]) -> bool:
+        """Whether what the entry tells was handed on, or its tick was."""
+        kind, number, *_ = entry
+        if kind == NEXT:
+            return bool(number <= self._handed)
+        return self._released is not None and number <= self._released
+
+    def _load(self, place: str, entry: list[Any]) -> None:
+        """Take in an entry as it was kept."""
+        kind, tick, *held = entry
+        if kind == NEXT:
+            key, number, values, *marks = held
+            self._next[key] = (tick, Arrived(number, tuple(values), *marks))
+            self._next_places.append(place)
+            self._arrivals = max(self._arrivals, tick)
             return
-        tick, kind, rest = key.split("|", 2)
-        if kind == "seen":
-            stage, instance = held
-            self._tick(int(tick)).seen[rest] = (stage, instance)
-            self._tick(int(tick)).counted[stage, instance] += 1
-        elif kind == "row":
+        self._tick(tick).places.append(place)
+        if kind == ROW:
             number, row_id, arrival, late, (stage, instance), values = held
             arrived = Arrived(number, tuple(values), late)
-            self._file(int(tick), arrival, arrived, row_id, (stage, instance))
+            self._file(tick, arrival, arrived, row_id, (stage, instance))
             self._arrivals = max(self._arrivals, arrival)
+        elif kind == SEEN:
+            ((stage, instance),) = held
+            self._tick(tick).counted[stage, instance] += 1
         else:
-            stage, instance, rows = held
-            self._tick(int(tick)).due[stage, instance] = rows
-
-
-class Tell:
-    """Counts what was worked of each tick; tells progress, ticks in order, once all of it is."""
-
-    def __init__(self, stage: Stage, kept: Kept) -> None:
-        self._stage, self._kept = stage, kept
-        self._expected: dict[int, int] = {}
-        self._done: dict[int, int] = {}
-        self._counts: dict[int, Counter[str]] = {}
-        for key, text in kept.items():
-            if key == BOOK:
-                check_version(stage.name, *json.loads(text))
-                continue
-            tick = int(key)
-            expected, self._done[tick], counts = json.loads(text)
-            self._counts[tick] = Counter(counts)
-            if expected is not None:
-                self._expected[tick] = expected
-        if BOOK not in kept:
-            kept[BOOK] = json.dumps([VERSION, stage.name])
-
-    def expect(self, tick: int, bundles: int) -> list[Told]:
-        """A tick was released in so many bundles."""
-        self._expected[tick] = bundles
-        self._keep(tick)
-        return self._tell()
-
-    def worked(self, tick: int, counts: Mapping[str, int]) -> list[Told]:
-        """One bundle of the tick is worked; how many rows it gave, by instance."""
-        self._done[tick] = self._done.get(tick, 0) + 1
-        self._counts.setdefault(tick, Counter()).update(counts)
-        self._keep(tick)
-        return self._tell()
-
-    def _tell(self) -> list[Told]:
-        told: list[Told] = []
-        while self._expected:
-            tick = min(self._expected)
-            if self._done.get(tick, 0) < self._expected[tick]:
-                break
-            counts = self._counts.pop(tick, Counter())
-            told += [Told(instance, tick, counts[instance]) for instance in self._stage.instances]
-            del self._expected[tick], self._kept[str(tick)]
-            self._done.pop(tick, None)
-        return told
-
-    def _keep(self, tick: int) -> None:
-        counts = dict(self._counts.get(tick, {}))
-        held = [self._expected.get(tick), self._done.get(tick, 0), counts]
-        self._kept[str(tick)] = json.dumps(held)
-
-
-def check_version(stage: str, version: int, name: str) -> None:
-    """InvariantError unless a state was kept by this version of this stage."""
-    if (version, name) != (VERSION, stage):
-        raise InvariantError(
-            f"state of {name!r}, version {version}, where {stage!r}, version {VERSION}, is read: "
-            "start from a savepoint that this code wrote"
-        )
+            (stage, instance), rows = held
+            self._tick(tick).due[stage, instance] = rows

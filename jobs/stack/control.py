@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 from jobs import code, jvm
 from jobs.run import code_version
 from jobs.stack import checks, flink, names, settings, tables
-from jobs.stack.ports import choose_ports, taken_note
+from jobs.stack.ports import claim_ports, taken_note
 from jobs.stack.processes import SUPERVISOR, end_servers, servers_of, supervisor_of
 from jobs.stack.rest import Flink, FlinkAwayError, Job
 from jobs.stack.state import (
@@ -126,7 +126,7 @@ def _record(config: Config, folder: Path, wish: Wish, was_running: bool, note: N
         return change(folder, lambda one: one._replace(config_digest=stack.config_digest))
     _end_left(folder, note)
     checks.check_machine(folder, config.live)
-    ports = choose_ports(before.ports if before else None, wish.fixed_ports)
+    ports = claim_ports(folder, before.ports if before else None, wish.fixed_ports)
     moved = taken_note(ports)
     if moved:
         note(moved)

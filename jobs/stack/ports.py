@@ -1,8 +1,13 @@
 """Which loopback ports a stack uses: the usual ones, or a whole set beside them."""
 
+import fcntl
+import os
+import tempfile
+import time
 from collections.abc import Callable
+from pathlib import Path
 
-from jobs.stack.processes import holder, is_free
+from jobs.stack.processes import holder, is_free, supervisor_of
 from jobs.stack.state import Ports
 from udfs.errors import ConfigError
 
@@ -11,6 +16,35 @@ USUAL = Ports(zookeeper=2181, coordinator=9123, tablet=9124, rest=8081)
 # a client might take the port of a server that is being started again.
 STEP = 100
 SETS = 50
+# Ports of this user's stacks on this machine: a file each, with the folder of the stack.
+CLAIMS = Path(tempfile.gettempdir()) / f"tradeflow-ports-{os.getuid()}"
+CLAIM_S = 10.0  # within which a stack that is being started has a supervisor
+
+
+def claim_ports(folder: Path, remembered: Ports | None, is_fixed: bool) -> Ports:
+    """`choose_ports` for the stack in a folder; those of other stacks that live are not free.
+
+    A port looks free while its stack is being started, or one of its processes is.
+    """
+    CLAIMS.mkdir(mode=0o700, exist_ok=True)
+    with (CLAIMS / "lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        ports = choose_ports(
+            remembered, is_fixed, lambda port: is_free(port) and not _is_claimed(port, folder)
+        )
+        for port in ports:
+            (CLAIMS / str(port)).write_text(str(folder), encoding="utf-8")
+    return ports
+
+
+def _is_claimed(port: int, folder: Path) -> bool:
+    """Whether the port is that of another stack which lives or is just being started."""
+    claim = CLAIMS / str(port)
+    try:
+        owner, age_s = Path(claim.read_text("utf-8")), time.time() - claim.stat().st_mtime
+    except OSError:
+        return False
+    return owner != folder and (age_s < CLAIM_S or supervisor_of(owner) is not None)
 
 
 def choose_ports(

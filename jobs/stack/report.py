@@ -7,6 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import NamedTuple
 
+from jobs.live.job_names import JOBS, MONITORING, jobs_of
 from jobs.stack import names
 from jobs.stack.processes import servers_of, supervisor_of
 from jobs.stack.rest import Flink, FlinkAwayError, Job
@@ -76,10 +77,12 @@ def status(folder: Path) -> StackStatus:
     is_up = any(one.state == RUNNING for one in processes)
     problems = _process_problems(stack, processes)
     base_ms = timeframe_ms(config["prices"]["timeframe"])
+    export = config["monitoring"]["export"]
     instances = [*INSTANCES, *(("strategies", one) for one in strategies)]
+    if MONITORING in jobs_of(export):
+        instances.append((JOBS[MONITORING], MAIN))
     with ThreadPoolExecutor() as pool:
         asked = pool.submit(_store, stack, processes, instances, problems)
-        export = config["monitoring"]["export"]
         jobs = _jobs(stack, export, problems, is_up)
         divided = [job.name for job in jobs if job.id and job.name.startswith(names.SEVERAL)]
         left = names.left_out(divided, strategies) if divided else []

@@ -211,6 +211,7 @@ def test_who_tells_progress() -> None:
     every = instances(plan())
     assert [name for stage, name in every if stage == "strategies"] == ["a", "b"]
     assert ("broker", "ends") in every and len(every) == 7
+    assert [*every, ("monitor", "main")] == instances(plan(), "both")
     outside = {**CONFIG, "accounts": [{**CONFIG["accounts"][0], "broker": "external"}]}
     assert {stage for stage, _ in instances(plan(outside))} == {
         "indicators", "strategies", "tradepicker",

@@ -17,7 +17,8 @@ from cli import live_options
 from cli.logs import last_lines, log_of
 from jobs import fluss_patches
 from jobs.stack import checks, flink, names, place, processes, settings, state, submission, watch
-from jobs.stack.ports import STEP, USUAL, choose_ports
+from jobs.stack import ports as stack_ports
+from jobs.stack.ports import STEP, USUAL, choose_ports, claim_ports
 from jobs.stack.report import lag_of
 from jobs.stack.rest import reason
 from jobs.stack.tables import check_columns
@@ -221,6 +222,26 @@ def test_usual_ports_then_a_set_beside_them() -> None:
         choose_ports(None, False, lambda port: False)
     with pytest.raises(ConfigError, match="port 8081 of rest is taken by "):
         choose_ports(None, True, lambda port: port != USUAL.rest)
+
+
+def test_two_stacks_that_start_at_once_take_other_ports(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(stack_ports, "CLAIMS", tmp_path / "claims")
+    monkeypatch.setattr(stack_ports, "is_free", lambda port: True)
+    lives = [tmp_path / "a"]
+    monkeypatch.setattr(stack_ports, "supervisor_of", lambda one: 1 if one in lives else None)
+    beside = tuple(port + STEP for port in USUAL)
+    assert claim_ports(tmp_path / "a", None, False) == USUAL
+    assert claim_ports(tmp_path / "a", None, False) == USUAL
+    assert claim_ports(tmp_path / "b", None, False) == beside  # it has no supervisor yet
+    third = tuple(port + 2 * STEP for port in USUAL)
+    assert claim_ports(tmp_path / "c", None, False) == third
+    for claim in (tmp_path / "claims").iterdir():
+        os.utime(claim, (0, 0))
+    assert claim_ports(tmp_path / "d", None, False) == beside  # a lives, b does not
+    with pytest.raises(ConfigError, match="port 2181 of zookeeper is taken"):
+        claim_ports(tmp_path / "d", None, True)
 
 
 def test_who_holds_a_port() -> None:
