@@ -108,6 +108,11 @@ class RunPlan(NamedTuple):
     grid_left_out: int
     own: tuple[OwnSource, ...] = ()
 
+    @property
+    def has_paper(self) -> bool:
+        """Whether the paper broker fills any account's orders."""
+        return any(account.broker == "paper" for account in self.accounts)
+
     def symbol(self, name: str) -> SymbolPlan:
         """The symbol of that name; KeyError where there is none."""
         for symbol in self.symbols:

@@ -5,7 +5,7 @@ import time
 from collections.abc import Sequence
 
 from feeds.live.feed import moment
-from jobs.live.job_names import JOBS, METRICS, MONITORING, jobs_of
+from jobs.live.job_names import METRICS, monitors
 from jobs.live.stage import INSTANCE
 from jobs.store import reading
 from jobs.store.client import Client, Stopped
@@ -23,11 +23,9 @@ def instances(plan: RunPlan, export: str = METRICS) -> list[Name]:
     names = [("indicators", INSTANCE)]
     names += [("strategies", name) for name in sorted({s.family_id for s in plan.strategies})]
     names.append(("tradepicker", INSTANCE))
-    if any(account.broker == "paper" for account in plan.accounts):
+    if plan.has_paper:
         names += [("broker", INSTANCE), ("broker", "ends"), ("engine", INSTANCE)]
-    if MONITORING in jobs_of(export):
-        names.append((JOBS[MONITORING], INSTANCE))
-    return names
+    return names + [(name, INSTANCE) for name in monitors(export)]
 
 
 class Watch:

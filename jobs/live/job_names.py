@@ -16,3 +16,8 @@ JOBS = {
 def jobs_of(export: str) -> tuple[str, ...]:
     """The jobs of a stack; without monitoring where `monitoring.export` wants none of its rows."""
     return tuple(job for job in JOBS if job != MONITORING or export != METRICS)
+
+
+def monitors(export: str) -> tuple[str, ...]:
+    """The monitor's stage, where its job is one of the stack's."""
+    return tuple(JOBS[job] for job in jobs_of(export) if job == MONITORING)

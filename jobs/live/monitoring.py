@@ -10,11 +10,21 @@ import json
 from functools import partial
 
 from jobs.live.prices import FEED, bars_input
-from jobs.live.stage import INSTANCE, Arrived, Bundle, Input, Memory, Row, Stage, Upstream, Worked
+from jobs.live.stage import (
+    INSTANCE,
+    Arrived,
+    Bundle,
+    Input,
+    Memory,
+    Row,
+    Stage,
+    Upstream,
+    Worked,
+    state_head,
+)
 from schemas.codec import amount, encode, key_values
 from schemas.trading import OPEN_POSITIONS_ROLLUP, UNREALIZED_PNL_LATEST
 from udfs import monitoring, sizing
-from udfs.errors import InvariantError
 from udfs.monitoring import Mark, Position, SymbolState
 from udfs.plan import RunPlan, SymbolPlan
 
@@ -26,8 +36,7 @@ UNREALIZED = 0
 
 def stage(plan: RunPlan, patience_ms: int | None) -> Stage:
     """The stage of the plan's symbols."""
-    paper = any(account.broker == "paper" for account in plan.accounts)
-    engine = [Upstream(*ENGINE, is_input=False)] if paper else []
+    engine = [Upstream(*ENGINE, is_input=False)] if plan.has_paper else []
     symbols = {one.symbol: one for one in plan.symbols}
     return Stage(
         name=NAME,
@@ -128,9 +137,7 @@ def load(data: bytes | None) -> SymbolState:
     """What `save` wrote; InvariantError where it was something else."""
     if data is None:
         return monitoring.EMPTY
-    held = json.loads(data)
-    if (held.get("kind"), held.get("version")) != (NAME, monitoring.STATE_VERSION):
-        raise InvariantError(f"no state of the {NAME}: {data[:80]!r}")
+    held = state_head(data, NAME, monitoring.STATE_VERSION)
     positions = {
         (account, strategy): Position(*values) for account, strategy, *values in held["positions"]
     }

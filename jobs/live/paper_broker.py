@@ -26,12 +26,12 @@ from jobs.live.stage import (
     Values,
     Worked,
     no_journal,
+    state_head,
 )
 from schemas.codec import amount, encode
 from schemas.signals import ACCEPTED_TRADE_SIGNAL_HISTORY
 from schemas.trading import EXEC_REPORT_HISTORY, ORDER_STATUS_HISTORY
 from udfs import paper_broker
-from udfs.errors import InvariantError
 from udfs.paper_broker import PaperOrder
 from udfs.plan import AccountPlan, RunPlan, SymbolPlan
 from udfs.rows import SIDE_OF_TEXT, SIDE_TEXT, Fill
@@ -189,7 +189,5 @@ def load(data: bytes | None) -> list[OutOrder]:
     """What `save` wrote; InvariantError where it was something else."""
     if data is None:
         return []
-    held = json.loads(data)
-    if (held.get("kind"), held.get("version")) != (NAME, STATE_VERSION):
-        raise InvariantError(f"no state of the {NAME}, version {STATE_VERSION}: {data[:80]!r}")
+    held = state_head(data, NAME, STATE_VERSION)
     return [OutOrder(account, ts, PaperOrder(*order)) for account, ts, *order in held["orders"]]

@@ -9,10 +9,12 @@ Values of rows are what JSON knows: text, numbers, booleans, None. Decimals are 
 text as well ({"a":"1.5"} for decimals; features as `name=value,name=value`).
 """
 
+import json
 from collections.abc import Callable, Iterable, Mapping, MutableMapping, Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from schemas.table import Table
+from udfs.errors import InvariantError
 
 Value = str | int | float | bool | None
 Values = tuple[Value, ...]
@@ -26,6 +28,14 @@ INSTANCE = "main"  # of a stage that has one
 def no_journal(table: Table, since_ms: int) -> Sequence[Mapping[str, Value]]:
     """Nothing was written before."""
     return ()
+
+
+def state_head(line: bytes, kind: str, version: int) -> dict[str, Any]:
+    """The JSON that a stage's state begins with; InvariantError where it is another's."""
+    head: dict[str, Any] = json.loads(line)
+    if (head.get("kind"), head.get("version")) != (kind, version):
+        raise InvariantError(f"no state of the {kind}, version {version}: {line[:80]!r}")
+    return head
 
 
 class Memory(NamedTuple):

@@ -27,6 +27,7 @@ from jobs.live.stage import (
     Value,
     Worked,
     no_journal,
+    state_head,
 )
 from schemas.codec import Values, amount, encode
 from schemas.signals import (
@@ -36,7 +37,6 @@ from schemas.signals import (
 )
 from schemas.trading import ORDER_STATUS_HISTORY, POSITION_CHANGE_HISTORY
 from udfs import ids, tradepicker
-from udfs.errors import InvariantError
 from udfs.plan import AccountPlan, RunPlan
 from udfs.rows import (
     SIDE_OF_TEXT,
@@ -119,7 +119,7 @@ def stage(plan: RunPlan, patience_ms: int | None, journal: Journal = no_journal)
     symbols = {symbol.symbol: symbol for symbol in plan.symbols}
     params = {name: GateParams(one, plan.gate, symbols) for name, one in accounts.items()}
     waited = [Upstream("strategies", family) for family in sorted(set(families.values()))]
-    if any(account.broker == "paper" for account in plan.accounts):
+    if plan.has_paper:
         waited += [Upstream(*ENGINE), Upstream(*BROKER_ENDS)]
     return Stage(
         name=NAME,
@@ -306,8 +306,6 @@ def load(data: bytes | None) -> Held:
     if data is None:
         return Held({}, 0, 0, ())
     line, _, gate = data.partition(b"\n")
-    head = json.loads(line)
-    if (head.get("kind"), head.get("version")) != (NAME, STATE_VERSION):
-        raise InvariantError(f"no state of the {NAME}, version {STATE_VERSION}: {line[:80]!r}")
+    head = state_head(line, NAME, STATE_VERSION)
     parked = tuple(PositionChange(*row) for row in head["parked"])
     return Held(load_gate(gate), head["seq"], head["changes"], parked)

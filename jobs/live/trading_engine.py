@@ -39,6 +39,7 @@ from jobs.live.stage import (
     Upstream,
     Worked,
     no_journal,
+    state_head,
 )
 from schemas.codec import Values
 from schemas.ops import REJECTS
@@ -46,7 +47,6 @@ from schemas.signals import ACCEPTED_TRADE_SIGNAL_HISTORY
 from schemas.trading import EXEC_REPORT_HISTORY, POSITION_CHANGE_HISTORY
 from udfs import engine
 from udfs.engine import EngineState, Verdict
-from udfs.errors import InvariantError
 from udfs.ids import SEPARATOR
 from udfs.plan import RunPlan
 from udfs.reports import REPORT_COLUMNS, BadReport, read_report
@@ -261,9 +261,7 @@ def load(data: bytes | None) -> Held:
     if data is None:
         return Held(engine.EMPTY, ())
     line, _, book = data.partition(b"\n")
-    head = json.loads(line)
-    if (head.get("kind"), head.get("version")) != (NAME, STATE_VERSION):
-        raise InvariantError(f"no state of the {NAME}, version {STATE_VERSION}: {line[:80]!r}")
+    head = state_head(line, NAME, STATE_VERSION)
     return Held(load_engine(book), tuple(Fill(*row) for row in head["parked"]))
 
 

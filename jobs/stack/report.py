@@ -7,7 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import NamedTuple
 
-from jobs.live.job_names import JOBS, MONITORING, jobs_of
+from jobs.live.job_names import monitors
 from jobs.stack import names
 from jobs.stack.processes import servers_of, supervisor_of
 from jobs.stack.rest import Flink, FlinkAwayError, Job
@@ -79,8 +79,7 @@ def status(folder: Path) -> StackStatus:
     base_ms = timeframe_ms(config["prices"]["timeframe"])
     export = config["monitoring"]["export"]
     instances = [*INSTANCES, *(("strategies", one) for one in strategies)]
-    if MONITORING in jobs_of(export):
-        instances.append((JOBS[MONITORING], MAIN))
+    instances += [(name, MAIN) for name in monitors(export)]
     with ThreadPoolExecutor() as pool:
         asked = pool.submit(_store, stack, processes, instances, problems)
         jobs = _jobs(stack, export, problems, is_up)

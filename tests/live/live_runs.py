@@ -19,7 +19,7 @@ import pyarrow.parquet as pq
 
 from feeds.live.replay import Pace, Replayed, replay
 from jobs.live.stages import JOBS
-from jobs.stack.names import JobName
+from jobs.stack.names import JobName, parse
 from jobs.stack.rest import Flink
 from jobs.stack.state import Stack, read
 from jobs.stack.submission import SCRIPT, run_client
@@ -83,7 +83,7 @@ class LiveRun:
     def jobs(self) -> dict[str, str]:
         """Ids of this run's jobs by name."""
         flink = Flink(self.stack.rest, f"{self.config.run.id}.")
-        return {job.name: job.job_id for job in flink.jobs() if job.name.partition(":")[0] in JOBS}
+        return {job.name: job.job_id for job in flink.jobs() if parse(job.name).job in JOBS}
 
 
 def write_bars(folder: Path, seed: int, minutes: int) -> dict[str, int]:
