@@ -11,7 +11,7 @@ from jobs.stack.processes import holder, is_free, supervisor_of
 from jobs.stack.state import Ports
 from udfs.errors import ConfigError
 
-USUAL = Ports(zookeeper=2181, coordinator=9123, tablet=9124, rest=8081)
+USUAL = Ports()
 # Sets of ports lie this far apart. They stay below those that systems give to clients, from which
 # a client might take the port of a server that is being started again.
 STEP = 100

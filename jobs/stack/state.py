@@ -22,12 +22,21 @@ STARTING, RUNNING, WAITING, ENDED, FAILED = "starting", "running", "waiting", "e
 
 
 class Ports(NamedTuple):
-    """Loopback ports of a stack."""
+    """Loopback ports of a stack, the usual ones unless they are given.
 
-    zookeeper: int
-    coordinator: int
-    tablet: int
-    rest: int
+    `flink_metrics` is the JobManager's; TaskManagers have those after it. The monitoring ones are
+    away from where a machine's own Prometheus listens.
+    """
+
+    zookeeper: int = 2181
+    coordinator: int = 9123
+    tablet: int = 9124
+    rest: int = 8081
+    exporter: int = 9125
+    flink_metrics: int = 9126
+    prometheus: int = 9190
+    alertmanager: int = 9193
+    notifier: int = 9194
 
 
 class Process(NamedTuple):
