@@ -63,11 +63,17 @@ class PricesConfig(Group):
 
 
 class SymbolConfig(Group):
-    """A symbol's venue rules; `quote` None: the last three letters of the symbol."""
+    """A symbol's venue rules; `quote` None: the last three letters of the symbol.
+
+    `stale_after` is how long it may be without a bar before monitoring says so; None: 120 s where
+    it is `liquid`, else for ever.
+    """
 
     price_tick: PositiveAmount = UNIT // 10**8
     qty_step: PositiveAmount = UNIT // 10**8
     quote: Text | None = None
+    liquid: bool = False
+    stale_after: PositiveSpan | None = None
 
     @model_validator(mode="after")
     def _products_stay_exact(self) -> Self:
@@ -222,10 +228,34 @@ class IndicatorsConfig(Group):
     final_after_ms: Count = Field(default=5_000, alias="finalAfterMs")
 
 
+class AlertsConfig(Group):
+    """When risk is told of. Ratios are of equity; None: never.
+
+    An alert that was raised is cleared once its value is below `clear_at` times the limit.
+    """
+
+    drawdown_ratio: PositiveAmount | None = UNIT // 20
+    drawdown: PositiveAmount | None = None
+    exposure_ratio: PositiveAmount | None = 2 * UNIT
+    stale: PositiveSpan = "120s"
+    clear_at: PositiveAmount = UNIT * 8 // 10
+
+    @model_validator(mode="after")
+    def _cleared_below_the_limit(self) -> Self:
+        if self.clear_at > UNIT:
+            raise ValueError(
+                f"clear_at {plain_text(self.clear_at)} is above 1, so an alert would be cleared "
+                'while its limit is passed; write a share such as clear_at: "0.8"'
+            )
+        return self
+
+
 class MonitoringConfig(Group):
-    """Where figures of operation go."""
+    """Where figures of operation go. `topK`: how many symbols of an account have their own."""
 
     export: Literal["metrics", "fluss", "both"] = "metrics"
+    top_k: Positive = Field(default=10, alias="topK")
+    alerts: AlertsConfig = AlertsConfig()
 
 
 class StoreConfig(Group):

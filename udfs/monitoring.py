@@ -1,14 +1,14 @@
-"""The monitor: what open positions are worth at the last closes.
+"""The monitor: what open positions are worth at the last closes, and what accounts are worth.
 
 Key: symbol. State: its last close and the positions that are open in it. A new close marks all of
 them again, a change of a position that one. Invariant: a mark is close x net_qty - open_cost of the
 newest close and the newest change, in whatever order they came.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import NamedTuple
 
-from udfs.money import UNIT, narrow
+from udfs.money import UNIT, narrow, round_half_even
 
 STATE_VERSION = 1
 
@@ -88,3 +88,64 @@ def mark(state: SymbolState, owner: Owner) -> Mark:
         exposure=narrow(exposure),
         ts=max(state.close_ts, position.updated_ts),
     )
+
+
+class Total(NamedTuple):
+    """Marks of one owner together, in units: profit and exposure as sums, how many there are."""
+
+    unrealized: int
+    exposure: int
+    positions: int
+
+
+class Account(NamedTuple):
+    """An account's money in one currency, in units.
+
+    `settled` is its start capital with all that was realized, less every fee paid so far.
+    """
+
+    settled: int
+    unrealized: int
+    gross: int
+
+    @property
+    def equity(self) -> int:
+        """What it is worth at the last closes."""
+        return self.settled + self.unrealized
+
+    @property
+    def drawdown(self) -> int:
+        """How far its open positions pull it below what is settled; 0 where they don't."""
+        return max(0, -self.unrealized)
+
+    @property
+    def drawdown_ratio(self) -> int | None:
+        """The same as a share of what is settled, in units; None where nothing is."""
+        return _share(self.drawdown, self.settled)
+
+    @property
+    def exposure_ratio(self) -> int | None:
+        """What its positions are worth, long or short, as a share of its equity, in units."""
+        return _share(self.gross, self.equity)
+
+
+def _share(part: int, whole: int) -> int | None:
+    return round_half_even(part * UNIT, whole) if whole > 0 else None
+
+
+def totals(found: Iterable[Mark]) -> dict[Owner, Total]:
+    """The marks of each owner together."""
+    sums: dict[Owner, Total] = {}
+    for one in found:
+        before = sums.get(one.owner, Total(0, 0, 0))
+        sums[one.owner] = Total(
+            before.unrealized + one.unrealized,
+            before.exposure + one.exposure,
+            before.positions + 1,
+        )
+    return sums
+
+
+def largest(unrealized: Mapping[str, int], count: int) -> list[str]:
+    """The symbols with the largest profit or loss, the largest first; ties by name."""
+    return sorted(unrealized, key=lambda name: (-abs(unrealized[name]), name))[:count]

@@ -12,6 +12,7 @@ from udfs.errors import ConfigError
 
 # They decide how a run is worked, not what comes out of it.
 FREE = ("wm.", "live.", "store.", "report.", "monitoring.", "fluss.")
+FREE_OF_SYMBOLS = (".liquid", ".stale_after")
 SHOWN = 5
 
 
@@ -55,7 +56,7 @@ def changes(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[tuple[str
 
 def is_free_key(key: str) -> bool:
     """Whether the key decides nothing about trades."""
-    return key.startswith(FREE)
+    return key.startswith(FREE) or (key.startswith("symbols.") and key.endswith(FREE_OF_SYMBOLS))
 
 
 def refuse_changes(stack: Stack, before: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:

@@ -264,9 +264,11 @@ def test_defaults_are_the_documented_ones() -> None:
         "broker": "paper",
         "shadow": False,
     }
+    unwatched = {"liquid": False, "stale_after": None}
+    tick = "0.00000001"
     assert resolved["symbols"] == {
-        "BTCUSD": {"price_tick": "0.01", "qty_step": "0.0001", "quote": "USD"},
-        "ETHEUR": {"price_tick": "0.00000001", "qty_step": "0.00000001", "quote": "EUR"},
+        "BTCUSD": {"price_tick": "0.01", "qty_step": "0.0001", "quote": "USD"} | unwatched,
+        "ETHEUR": {"price_tick": tick, "qty_step": tick, "quote": "EUR"} | unwatched,
     }
     for name in ("symbols", "strategies", "accounts"):
         del resolved[name]
@@ -285,7 +287,17 @@ def test_defaults_are_the_documented_ones() -> None:
         "dedupe": {"ttlDays": 7},
         "wm": {stage: {"latenessSec": 5} for stage in stages} | {"monitor": {"latenessSec": 2}},
         "indicators": {"finalAfterMs": 5000},
-        "monitoring": {"export": "metrics"},
+        "monitoring": {
+            "export": "metrics",
+            "topK": 10,
+            "alerts": {
+                "drawdown_ratio": "0.05",
+                "drawdown": None,
+                "exposure_ratio": "2",
+                "stale": "120s",
+                "clear_at": "0.8",
+            },
+        },
         "store": {"kind": "files", "addresses": None, "database": None, "retentionDays": None},
         "live": {
             "parallelism": 1,
