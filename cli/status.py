@@ -61,7 +61,7 @@ def as_dict(found: "StackStatus") -> dict[str, Any]:
         "tables": [one._asdict() for one in found.tables],
         "lag": dict(found.lag),
         "last_bar": dict(found.last_bar),
-        "metrics": list(found.metrics),
+        "metrics": list(found.metrics.values()),
         "problems": list(found.problems),
     }
 

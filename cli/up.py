@@ -44,6 +44,12 @@ def up(
     no_jobs: bool = typer.Option(
         False, "--no-jobs", metavar=NO_VALUE, help="Start the store and Flink only."
     ),
+    monitoring: bool | None = typer.Option(
+        None,
+        "--monitoring/--no-monitoring",
+        help="With Prometheus and Alertmanager, where they are installed. Default: as before.",
+        show_default=False,
+    ),
     fresh: bool = typer.Option(
         False,
         "--fresh",
@@ -64,7 +70,10 @@ def up(
         from jobs.stack.place import folder_of
 
         wish = Wish(
-            fixed_ports=ports is PortChoice.FIXED, jobs=() if no_jobs else None, fresh=fresh
+            fixed_ports=ports is PortChoice.FIXED,
+            monitoring=monitoring,
+            jobs=() if no_jobs else None,
+            fresh=fresh,
         )
         found = bring_up(checked, folder_of(checked.run.id, folder), wish, say)
     show_up(found, time.monotonic() - began, folder)
@@ -91,6 +100,9 @@ def show_up(found: "Up", seconds: float, given: Path | None) -> None:
         print(f"  submitted {name}" + (f", which goes on from {Path(point).name}" if point else ""))
     print(f"store     {stack.bootstrap}, database {stack.database}")
     print(f"Flink     {stack.rest}")
+    if stack.monitoring:
+        print(f"Prometheus http://127.0.0.1:{stack.ports.prometheus}")
+        print(f"alerts    http://127.0.0.1:{stack.ports.alertmanager}")
     print(f"folder    {stack.folder}")
     if found.problems:
         print()

@@ -67,6 +67,28 @@ EXEC_REPORT_HISTORY = Table(
     read_by="engine",
 )
 
+DUPLICATE_FILL_HISTORY = Table(
+    name="duplicate_fill_history",
+    kind=Kind.HISTORY,
+    columns=(
+        ACCOUNT_ID,
+        STRATEGY_ID,
+        ORDER_ID,
+        FILL_ID,
+        SYMBOL,
+        Column("ts", Type.BIGINT, "When the copy says it was filled, UTC ms."),
+        RUN_ID,
+    ),
+    key=("account_id", "order_id", "fill_id", "ts"),
+    event_time="ts",
+    order=("ts", "account_id", "order_id", "fill_id"),
+    doc="Fills that the engine had booked already and that came again with another time; a copy "
+    "with the same time is no new row of exec_report_history.",
+    bucket_key=BY_ACCOUNT,
+    written_by="engine",
+    read_by="monitor, people",
+)
+
 POSITION_CHANGE_HISTORY = Table(
     name="position_change_history",
     kind=Kind.HISTORY,
@@ -285,6 +307,7 @@ EQUITY_DAILY = Table(
 TABLES = (
     ORDER_STATUS_HISTORY,
     EXEC_REPORT_HISTORY,
+    DUPLICATE_FILL_HISTORY,
     POSITION_CHANGE_HISTORY,
     TRADE_MATCH_HISTORY,
     PAPER_TRADE_MATCH_HISTORY,

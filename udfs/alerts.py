@@ -17,10 +17,11 @@ CODES = (DRAWDOWN, EXPOSURE, STALE_PRICES, STALE_ROLLUP)
 
 
 class Reading(NamedTuple):
-    """A value and the limit that it should stay below, both in units of one kind."""
+    """A value and the limit that it should stay below, in units; `of` says of what, for people."""
 
     value: int
     limit: int
+    of: str = ""
 
 
 class Subject(NamedTuple):

@@ -5,7 +5,7 @@ import time
 from collections.abc import Sequence
 
 from feeds.live.feed import moment
-from jobs.live.job_names import METRICS, monitors
+from jobs.live.job_names import METRICS, monitor_stages
 from jobs.live.stage import INSTANCE
 from jobs.store import reading
 from jobs.store.client import Client, Stopped
@@ -25,7 +25,7 @@ def instances(plan: RunPlan, export: str = METRICS) -> list[Name]:
     names.append(("tradepicker", INSTANCE))
     if plan.has_paper:
         names += [("broker", INSTANCE), ("broker", "ends"), ("engine", INSTANCE)]
-    return names + [(name, INSTANCE) for name in monitors(export)]
+    return names + [(name, INSTANCE) for name in monitor_stages(export)]
 
 
 class Watch:

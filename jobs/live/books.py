@@ -10,6 +10,7 @@ from jobs.positions import Book
 from schemas.codec import encode, key_values
 from schemas.ops import REJECTS
 from schemas.trading import (
+    DUPLICATE_FILL_HISTORY,
     EXEC_REPORT_HISTORY,
     OPEN_POSITIONS_LOTS,
     OPEN_POSITIONS_ROLLUP,
@@ -34,8 +35,9 @@ OUTPUTS = (
     OPEN_POSITIONS_ROLLUP,
     REALIZED_PNL_LATEST,
     REJECTS,
+    DUPLICATE_FILL_HISTORY,
 )
-CHANGES, MATCHES, PAPER_MATCHES, LOTS, ROLLUP, REALIZED, REFUSED = range(7)
+CHANGES, MATCHES, PAPER_MATCHES, LOTS, ROLLUP, REALIZED, REFUSED, DUPLICATES = range(8)
 PAPER_LIVE, LIVE = "PAPER_LIVE", "LIVE"
 
 
@@ -90,6 +92,12 @@ def stale_row(settings: Settings, fill: Fill) -> Row:
     days = settings.ttl_ms / DAY_MS
     detail = f"ts {fill.ts} lies more than {days:g} days behind the newest fill of its book"
     return reject_row(settings, report, BadReport(ReportCode.STALE_FILL, detail))
+
+
+def duplicate_row(settings: Settings, fill: Fill) -> Row:
+    """A fill that its book knows already."""
+    row = {**fill._asdict(), "run_id": settings.run_id}
+    return Row(DUPLICATES, encode(DUPLICATE_FILL_HISTORY, row))
 
 
 def pair(fill: Fill) -> str:

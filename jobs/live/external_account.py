@@ -16,6 +16,7 @@ from jobs.live.books import (
     Settings,
     book_rows,
     change_row,
+    duplicate_row,
     forget,
     pair,
     reject_row,
@@ -133,7 +134,7 @@ class ExternalAccount:
         if found is Verdict.STALE:
             return [stale_row(self._settings, fill)]
         if found is Verdict.DUPLICATE:
-            return []
+            return [duplicate_row(self._settings, fill)]
         self._memory.facts[fact] = str(fill.ts)
         forget(self._memory.facts, before.newest_ts, fill.ts, self._settings.ttl_ms, PAIR)
         self._counted[name], change = engine.count(before, fill)

@@ -21,6 +21,7 @@ from jobs.live.books import (
     Settings,
     book_rows,
     change_row,
+    duplicate_row,
     forget,
     pair,
     reject_row,
@@ -221,9 +222,9 @@ def work_paper(
             break
         fill = waiting.pop(at)
         found = engine.verdict(book, fill, seen_ts(memory, fill), settings.ttl_ms)
-        if found is Verdict.STALE:
-            out.append(stale_row(settings, fill))
         if found is not Verdict.APPLY:
+            refused = stale_row if found is Verdict.STALE else duplicate_row
+            out.append(refused(settings, fill))
             continue
         memory.facts[pair(fill)] = str(fill.ts)
         forget(memory.facts, book.newest_ts, fill.ts, settings.ttl_ms)

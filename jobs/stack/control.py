@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 
 from jobs import code, jvm
 from jobs.run import code_version
-from jobs.stack import checks, flink, names, settings, tables
+from jobs.stack import checks, flink, monitors, names, settings, tables
 from jobs.stack.ports import claim_ports, taken_note
 from jobs.stack.processes import SUPERVISOR, end_servers, servers_of, supervisor_of
 from jobs.stack.rest import Flink, FlinkAwayError, Job
@@ -50,9 +50,13 @@ Note = Callable[[str], None]
 
 
 class Wish(NamedTuple):
-    """How a stack is brought up. `jobs` None: all that it should have. `script` submits them."""
+    """How a stack is brought up. `jobs` None: all that it should have. `script` submits them.
+
+    `monitoring`: with Prometheus and Alertmanager or without, None: as it was.
+    """
 
     fixed_ports: bool = False
+    monitoring: bool | None = None
     jobs: Sequence[names.JobName] | None = None
     fresh: bool = False
     script: Path = SCRIPT
@@ -104,6 +108,11 @@ def _record(config: Config, folder: Path, wish: Wish, was_running: bool, note: N
     text = settings.json_text(tree)
     mode = checks.execution_mode()
     before = read(folder)
+    watched = before is not None and before.monitoring
+    if wish.monitoring is not None:
+        watched = wish.monitoring
+    if watched:
+        monitors.check(config.monitoring)
     if before is not None:
         changed = settings.refuse_changes(before, _config_of(folder), tree)
         checks.check_mode(before.execution_mode, mode)
@@ -121,9 +130,13 @@ def _record(config: Config, folder: Path, wish: Wish, was_running: bool, note: N
             "the old one; set it back, or give the run another run.id"
         )
     if before is not None and was_running:
-        stack = before._replace(config_digest=settings.digest(text))
+        stack = before._replace(config_digest=settings.digest(text), monitoring=watched)
         write_file(folder / CONFIG, text)
-        return change(folder, lambda one: one._replace(config_digest=stack.config_digest))
+        _configure_monitors(stack, config)
+        return change(
+            folder,
+            lambda one: one._replace(config_digest=stack.config_digest, monitoring=watched),
+        )
     _end_left(folder, note)
     checks.check_machine(folder, config.live)
     ports = claim_ports(folder, before.ports if before else None, wish.fixed_ports)
@@ -131,13 +144,22 @@ def _record(config: Config, folder: Path, wish: Wish, was_running: bool, note: N
     if moved:
         note(moved)
     stack = _new(config, folder, ports, before)._replace(
-        database=database, execution_mode=mode, config_digest=settings.digest(text)
+        database=database,
+        execution_mode=mode,
+        config_digest=settings.digest(text),
+        monitoring=watched,
     )
     write_file(folder / CONFIG, text)
     write(stack)
     flink.copy_code(folder)
     flink.configure(stack, config.live, slots)
+    _configure_monitors(stack, config)
     return stack
+
+
+def _configure_monitors(stack: Stack, config: Config) -> None:
+    if stack.monitoring:
+        monitors.configure(stack, config.live, config.monitoring.export)
 
 
 def _recorded(stack: Stack | None) -> list[str]:

@@ -43,11 +43,12 @@ LEAST_SLOTS = 8
 
 
 class Command(NamedTuple):
-    """How a process is started, and where it logs."""
+    """How a process is started, where it logs, and where it runs (None: the stack's folder)."""
 
     name: str
     words: tuple[str, ...]
     log: Path
+    place: Path | None = None
 
 
 class Division(NamedTuple):

@@ -17,8 +17,12 @@ from typing import NamedTuple
 HOST = "127.0.0.1"
 SUPERVISOR = "jobs.stack.supervisor"
 POLL_S = 0.1
-# Main classes and what the stack calls them; in the order in which they are ended.
+# What commands hold and what the stack calls them; in the order in which they are ended.
 MAINS = (
+    ("prometheus-alertmanager ", "alertmanager"),
+    ("prometheus ", "prometheus"),
+    ("-m jobs.notifier ", "notifier"),
+    ("-m jobs.exporter ", "exporter"),
     ("CliFrontend", "client"),
     ("TaskManagerRunner", "taskmanager"),
     ("StandaloneSessionClusterEntrypoint", "jobmanager"),
@@ -44,8 +48,10 @@ def supervisor_of(folder: Path) -> int | None:
 
 
 def servers_of(folder: Path) -> list[Found]:
-    """Java processes of the stack in the folder, in the order in which they should end."""
+    """What runs in the stack in the folder, in the order in which it should end."""
     marks = [f"-Djava.io.tmpdir={folder / part} " for part in ("store/tmp", "flink/tmp")]
+    marks += [f"-m jobs.exporter {folder} ", f"-m jobs.notifier {folder} "]
+    marks += [f"={folder}/monitoring/"]
     lines = [one for one in _listed() if any(mark in f"{one[1]} " for mark in marks)]
     order = [kind for _, kind in MAINS]
     found = [Found(pid, _kind(command)) for pid, command in lines]
@@ -103,7 +109,7 @@ def _wait(pids: Sequence[int], seconds: float) -> list[int]:
 
 
 def end_servers(folder: Path, seconds: float) -> list[Found]:
-    """End every Java process of the stack in order, one kind after the other; what was found."""
+    """End every process of the stack in order, one kind after the other; what was found."""
     found = servers_of(folder)
     for kind in dict.fromkeys(one.kind for one in found):
         end([one.pid for one in found if one.kind == kind], seconds)

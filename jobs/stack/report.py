@@ -7,12 +7,13 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import NamedTuple
 
-from jobs.live.job_names import monitors
-from jobs.stack import names
+from jobs.live.job_names import monitor_stages
+from jobs.stack import monitors, names
 from jobs.stack.processes import servers_of, supervisor_of
 from jobs.stack.rest import Flink, FlinkAwayError, Job
 from jobs.stack.state import CONFIG, ENDED, RUNNING, WAITING, Process, Stack, read
 from jobs.stack.tables import Reading, Rows, reading
+from schemas.config_models import LiveConfig
 from udfs.errors import ConfigError
 from udfs.timeframes import timeframe_ms
 
@@ -46,7 +47,8 @@ class JobStatus(NamedTuple):
 
 
 class StackStatus(NamedTuple):
-    """All of it. `lag` is in ms by stage, `last_bar` the newest open time by symbol.
+    """All of it. `lag` is in ms by stage, `last_bar` the newest open time by symbol, `metrics`
+    the address for Prometheus by process.
 
     `problems` says what is down and what to do; empty: all runs.
     """
@@ -61,7 +63,7 @@ class StackStatus(NamedTuple):
     tables: tuple[Rows, ...]
     lag: Mapping[str, int | None]
     last_bar: Mapping[str, int | None]
-    metrics: tuple[str, ...]
+    metrics: Mapping[str, str]
     problems: tuple[str, ...]
 
 
@@ -79,7 +81,7 @@ def status(folder: Path) -> StackStatus:
     base_ms = timeframe_ms(config["prices"]["timeframe"])
     export = config["monitoring"]["export"]
     instances = [*INSTANCES, *(("strategies", one) for one in strategies)]
-    instances += [(name, MAIN) for name in monitors(export)]
+    instances += [(name, MAIN) for name in monitor_stages(export)]
     with ThreadPoolExecutor() as pool:
         asked = pool.submit(_store, stack, processes, instances, problems)
         jobs = _jobs(stack, export, problems, is_up)
@@ -100,7 +102,7 @@ def status(folder: Path) -> StackStatus:
         tables=tables,
         lag=lag_of(_with_feed(found, base_ms) if found else {}, instances),
         last_bar={one: found.last_bars.get(one) if found else None for one in config["symbols"]},
-        metrics=(),
+        metrics=monitors.addresses(stack, LiveConfig.model_validate(config["live"]), export),
         problems=tuple(problems),
     )
 

@@ -67,7 +67,10 @@ class JobRecord(NamedTuple):
 
 
 class Stack(NamedTuple):
-    """All that the folder of a stack says. `generation` names Flink's memory in ZooKeeper."""
+    """All that the folder of a stack says. `generation` names Flink's memory in ZooKeeper.
+
+    `monitoring`: with Prometheus and Alertmanager.
+    """
 
     folder: Path
     run_id: str
@@ -81,6 +84,7 @@ class Stack(NamedTuple):
     supervisor: Process
     processes: tuple[Process, ...]
     jobs: tuple[JobRecord, ...]
+    monitoring: bool = False
 
     @property
     def bootstrap(self) -> str:
@@ -138,6 +142,7 @@ def as_dict(stack: Stack) -> dict[str, Any]:
         "supervisor": stack.supervisor._asdict(),
         "processes": [one._asdict() for one in stack.processes],
         "jobs": [one._asdict() for one in stack.jobs],
+        "monitoring": stack.monitoring,
     }
 
 
@@ -156,6 +161,7 @@ def from_dict(folder: Path, data: dict[str, Any]) -> Stack:
         supervisor=Process(**data["supervisor"]),
         processes=tuple(Process(**one) for one in data["processes"]),
         jobs=tuple(JobRecord(**one) for one in data["jobs"]),
+        monitoring=data["monitoring"],
     )
 
 

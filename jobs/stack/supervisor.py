@@ -17,7 +17,7 @@ from types import FrameType
 from typing import NoReturn
 
 from jobs import fluss_run, fluss_store
-from jobs.stack import flink
+from jobs.stack import flink, monitors
 from jobs.stack.processes import end_servers
 from jobs.stack.state import (
     CONFIG,
@@ -49,14 +49,12 @@ class Told:
     def __init__(self, folder: Path, logs: dict[str, Path]) -> None:
         self._folder = folder
         self._lock = threading.Lock()
-        self._known = {
-            name: Process(name, ENDED, None, 0, "", str(log)) for name, log in logs.items()
-        }
+        self._known = {name: _unknown(name, log) for name, log in logs.items()}
 
     def __call__(self, name: str, state: str, pid: int | None, problem: str) -> None:
         """A process has changed its state."""
         with self._lock:
-            before = self._known[name]
+            before = self._known.get(name) or _unknown(name, self._folder / "log" / f"{name}.out")
             starts = before.starts + (state == RUNNING)
             # Why it was started again stays to be read.
             kept = problem or before.problem
@@ -71,6 +69,10 @@ class Told:
         """The process that was told of last."""
         return self._known[name].pid
 
+    def names(self) -> list[str]:
+        """Of all processes that it knows."""
+        return list(self._known)
+
     def supervisor(self, state: str, problem: str = "") -> None:
         """The supervisor itself has changed its state."""
         pid = None if state in (ENDED, FAILED) else os.getpid()
@@ -78,6 +80,10 @@ class Told:
         file = str(self._folder / "log" / "supervisor.log")
         own = Process("supervisor", state, pid, 1, problem, file)
         change(self._folder, lambda stack: stack._replace(supervisor=own))
+
+
+def _unknown(name: str, log: Path) -> Process:
+    return Process(name, ENDED, None, 0, "", str(log))
 
 
 class Stopped(Exception):
@@ -125,7 +131,12 @@ def run(folder: Path) -> int:
                 log(f"ended process {left.pid}, a {left.kind} that an earlier supervisor had left")
             with fluss_run.running(store) as running:
                 tell_store(running, told)
-                with kept_alive(commands, flink.variables(folder), folder, told):
+                with kept_alive(
+                    lambda: [*commands, *monitors.commands(read(folder) or stack)],
+                    flink.variables(folder),
+                    folder,
+                    told,
+                ):
                     told.supervisor(RUNNING)
                     keep_store(running, told)
     except Stopped:
@@ -134,7 +145,7 @@ def run(folder: Path) -> int:
         told.supervisor(FAILED, str(error))
         code = 2
     end_servers(folder, END_TIMEOUT_S)  # what was being started when the signal came
-    for name in logs:
+    for name in told.names():
         told(name, ENDED, None, "")
     if code == 0:
         told.supervisor(ENDED)

@@ -12,7 +12,7 @@ from typing import NamedTuple
 from jobs.cluster import end
 from jobs.stack.flink import Command
 from jobs.stack.rest import reason
-from jobs.stack.state import RUNNING, WAITING
+from jobs.stack.state import ENDED, RUNNING, WAITING
 
 POLL_S = 0.2
 STEADY_S = 60.0  # what has lived that long has not failed at its start
@@ -55,15 +55,27 @@ class _Child:
 
 @contextmanager
 def kept_alive(
-    commands: Sequence[Command], variables: Mapping[str, str], folder: Path, told: Told
+    commands: Callable[[], Sequence[Command]],
+    variables: Mapping[str, str],
+    folder: Path,
+    told: Told,
 ) -> Iterator[None]:
-    """Run these processes in `folder` for the block, by a thread of its own; all end with it."""
+    """Run these processes in `folder` for the block, by a thread of its own; all end with it.
+
+    `commands` is asked again and again: what it no longer names is ended.
+    """
     stop = threading.Event()
-    children = [_Child(command) for command in commands]
+    children: dict[str, _Child] = {}
 
     def watch() -> None:
         while not stop.is_set():
-            for child in children:
+            wanted = {command.name: command for command in commands()}
+            gone = [children.pop(name) for name in list(children) if name not in wanted]
+            _end(gone)
+            for child in gone:
+                told(child.command.name, ENDED, None, "")
+            for name, command in wanted.items():
+                child = children.setdefault(name, _Child(command))
                 _look_after(child, variables, folder, told)
             stop.wait(POLL_S)
 
@@ -74,11 +86,15 @@ def kept_alive(
     finally:
         stop.set()
         thread.join()
-        running = [child.process for child in children if child.process is not None]
-        for process in running:
-            process.terminate()
-        for process in running:
-            end(process, STOP_TIMEOUT_S)
+        _end(list(children.values()))
+
+
+def _end(children: Sequence[_Child]) -> None:
+    running = [child.process for child in children if child.process is not None]
+    for process in running:
+        process.terminate()
+    for process in running:
+        end(process, STOP_TIMEOUT_S)
 
 
 def _look_after(child: _Child, variables: Mapping[str, str], folder: Path, told: Told) -> None:
@@ -105,7 +121,7 @@ def _start(command: Command, variables: Mapping[str, str], folder: Path) -> subp
         return subprocess.Popen(
             command.words,
             env=variables,
-            cwd=folder,
+            cwd=command.place or folder,
             stdin=subprocess.DEVNULL,
             stdout=output,
             stderr=output,

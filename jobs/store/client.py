@@ -28,6 +28,7 @@ QUIET_S = 3.0  # a new table, or a moved one, has no leader for a moment
 LOOK_S = 0.2  # how often a wait looks whether it should end
 STOP_GRACE_S = 3.0
 BUCKET = 0  # every table has one
+FETCH_WAIT_MS = 50
 SETTINGS = {
     # One batch per table and flush: flush tells of the batches that are under way, and not of one
     # that failed before it was called.
@@ -37,7 +38,6 @@ SETTINGS = {
     "writer.buffer.wait-timeout-ms": "10000",
     "connect-timeout": "5000",
     "scanner.log.max-poll-records": "20000",
-    "scanner.log.fetch.wait-max-time-ms": "50",
 }
 CHUNK_ROWS = 20_000
 CHUNK_BYTES = 4 << 20  # by a high estimate, so that a chunk stays within one batch
@@ -98,7 +98,8 @@ class Client:
     """A database of a store, to be used in a `with` block by one thread.
 
     `retry_s` is how long a call is tried again, None: for ever. `note` is told of the first
-    failure of a call and of its end. `stop` ends all waiting, by Stopped.
+    failure of a call and of its end. `stop` ends all waiting, by Stopped. `fetch_wait_ms` is how
+    long the store holds a request for rows that are not there yet.
     """
 
     def __init__(
@@ -108,9 +109,15 @@ class Client:
         retry_s: float | None = RETRY_S,
         note: Callable[[str], None] = lambda text: None,
         stop: threading.Event | None = None,
+        fetch_wait_ms: int = FETCH_WAIT_MS,
     ) -> None:
         self.bootstrap, self.database = bootstrap, database
         self._retry_s, self._note = retry_s, note
+        self._settings = {
+            "bootstrap.servers": bootstrap,
+            "scanner.log.fetch.wait-max-time-ms": str(fetch_wait_ms),
+            **SETTINGS,
+        }
         self._stop = threading.Event() if stop is None else stop
         self._session: Session | None = None
         self._loop = asyncio.new_event_loop()
@@ -174,8 +181,7 @@ class Client:
     def _begin(self, work: Callable[[Session], Awaitable[T]]) -> Coroutine[Any, Any, T]:
         async def begun() -> T:
             if self._session is None:
-                settings = {"bootstrap.servers": self.bootstrap, **SETTINGS}
-                connection = await fluss.FlussConnection.create(fluss.Config(settings))
+                connection = await fluss.FlussConnection.create(fluss.Config(self._settings))
                 self._session = Session(connection, self.database)
             return await work(self._session)
 

@@ -1,7 +1,7 @@
 """Tables of a store as a whole, the end of their logs, and rows as they come."""
 
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import fluss
@@ -113,7 +113,7 @@ def follow(client: Client, table: Table, offset: int) -> Iterator[list[Change]]:
 
     async def poll(session: Session) -> tuple[int, list[Change]]:
         if not held or held[0][0] is not session:
-            held[:] = [(session, await _scanner(session, table, offset))]
+            held[:] = [(session, await scanner_at(session, table, offset))]
         records = await held[0][1].poll(POLL_MS)
         if not records:
             await session.offsets(table)  # else an absent store would look like a quiet one
@@ -136,7 +136,14 @@ async def span(session: Session, table: Table, start: int | None) -> list[Record
 
 
 async def _records(session: Session, table: Table, start: int | None) -> list[fluss.ScanRecord]:
-    """Records of a log from an offset on, up to what was the end when this began.
+    """Records of a log from an offset on, up to what was the end when this began."""
+    return [one async for records in batches(session, table, start) for one in records]
+
+
+async def batches(
+    session: Session, table: Table, start: int | None, columns: Sequence[str] | None = None
+) -> AsyncIterator[list[fluss.ScanRecord]]:
+    """The same some at a time, with these columns alone (None: all).
 
     The end is reached at the last offset, at a record behind it, or where the last record is given
     again and nothing after it: the last offsets may hold none, and polls are also empty while a
@@ -145,12 +152,12 @@ async def _records(session: Session, table: Table, start: int | None) -> list[fl
     """
     first, after = await session.offsets(table)
     position = first if start is None else start
-    found: list[fluss.ScanRecord] = []
     if position >= after:
-        return found
-    scanner = await _scanner(session, table, position)
+        return
+    scanner = await scanner_at(session, table, position, columns)
     empty, moved = 0, time.monotonic()
     is_sure = position > first  # of a part without any record nothing is to be known
+    is_any = False
     while position < after and not (is_sure and empty >= EMPTY_POLLS):
         records = await scanner.poll(POLL_MS)
         if records:
@@ -159,20 +166,29 @@ async def _records(session: Session, table: Table, start: int | None) -> list[fl
             raise TimeoutError(f"{table.name} gives no rows at {position}, and {after} is its end")
         else:
             empty += 1
-            if found and not is_sure:
-                scanner = await _scanner(session, table, position - 1)
+            if is_any and not is_sure:
+                scanner = await scanner_at(session, table, position - 1, columns)
+        fresh = []
         for record in records:
             if record.offset < position:
                 is_sure = True  # the last one again
                 continue
             position, is_sure = record.offset + 1, False
             if record.offset < after:
-                found.append(record)
-    return found
+                fresh.append(record)
+        if fresh:
+            is_any = True
+            yield fresh
 
 
-async def _scanner(session: Session, table: Table, offset: int) -> fluss.LogScanner:
-    scanner = await (await session.table(table)).new_scan().create_log_scanner()
+async def scanner_at(
+    session: Session, table: Table, offset: int, columns: Sequence[str] | None = None
+) -> fluss.LogScanner:
+    """What polls the table's log from an offset on, these columns alone (None: all)."""
+    scan = (await session.table(table)).new_scan()
+    if columns is not None:
+        scan = scan.project_by_name(list(columns))
+    scanner = await scan.create_log_scanner()
     scanner.subscribe(BUCKET, offset)
     return scanner
 

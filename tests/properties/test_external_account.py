@@ -5,7 +5,7 @@ import json
 import random
 
 from jobs import engine_files
-from jobs.live.books import LOTS, MATCHES, OUTPUTS, REALIZED, REFUSED, ROLLUP, Settings
+from jobs.live.books import DUPLICATES, LOTS, MATCHES, OUTPUTS, REALIZED, REFUSED, ROLLUP, Settings
 from jobs.live.external_account import ExternalAccount
 from jobs.live.stage import Memory, Row
 from schemas.codec import encode
@@ -156,4 +156,5 @@ def test_a_person_may_apply_what_was_refused_once() -> None:
     text = json.dumps(dict(zip(REPORT_COLUMNS, old, strict=True)))
     change, *_ = account.applied(text, 2)
     assert "SELL" in change.values
-    assert account.applied(text, 3) == []
+    (copy,) = account.applied(text, 3)
+    assert copy.table == DUPLICATES

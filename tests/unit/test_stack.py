@@ -304,7 +304,7 @@ def test_what_ends_is_started_again_and_told(tmp_path: Path) -> None:
         flink.Command("bad", bad, tmp_path / "bad.log"),
     ]
     (tmp_path / "bad.out").write_text("OldError: of an earlier start\n")
-    with watch.kept_alive(commands, dict(os.environ), tmp_path, tell):
+    with watch.kept_alive(lambda: commands, dict(os.environ), tmp_path, tell):
         deadline = time.monotonic() + 20
         while len([one for one in told if one[:2] == ("bad", "waiting")]) < 2:
             assert time.monotonic() < deadline

@@ -43,6 +43,7 @@ order_id seq open_symbols reserved_symbols run_id code detail
 order_status_history [account_id order_id status] ts detail
 exec_report_history [account_id order_id fill_id ts] strategy_id symbol side fill_qty fill_price \
 fee fee_currency venue run_id
+duplicate_fill_history [account_id order_id fill_id ts] strategy_id symbol run_id
 position_change_history [account_id strategy_id symbol seq] order_id fill_id side fill_qty \
 net_qty_before net_qty_after ts late
 trade_match_history [match_id] account_id strategy_id symbol buy_order_id sell_order_id \

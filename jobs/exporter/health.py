@@ -1,0 +1,89 @@
+"""How the stack's processes and jobs fare, and how full its disk is, asked every few seconds."""
+
+import os
+import shutil
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
+from prometheus_client.metrics_core import Metric
+
+from jobs.stack import names
+from jobs.stack.rest import Flink, FlinkAwayError
+from jobs.stack.state import RUNNING, Stack, read
+
+PATIENCE_S = 2.0
+
+
+class Health:
+    """The last answers; `look` asks anew."""
+
+    def __init__(self, folder: Path, export: str) -> None:
+        self._folder, self._export = folder, export
+        self._lock = threading.Lock()
+        self._jobs: dict[str, bool] = {}
+        self._processes: dict[str, tuple[bool, int]] = {}
+
+    def look(self) -> None:
+        """Ask the stack's file, the machine and Flink."""
+        stack = read(self._folder)
+        if stack is None:
+            return
+        processes = {
+            one.name: (one.state == RUNNING and _lives(one.pid), one.starts)
+            for one in (stack.supervisor, *stack.processes)
+        }
+        jobs = self._ask(stack)
+        with self._lock:
+            self._jobs, self._processes = jobs, processes
+
+    def _ask(self, stack: Stack) -> dict[str, bool]:
+        """Whether each job that the stack should have works; none does where Flink is away."""
+        recorded = [job.name for job in stack.jobs]
+        wanted = [one.text for one in names.wanted(recorded, self._export)]
+        try:
+            found = Flink(stack.rest, stack.prefix, PATIENCE_S).jobs()
+        except FlinkAwayError:
+            found = []
+        working = {job.name for job in found if job.is_working}
+        return {name: name in working for name in wanted}
+
+    def metrics(self) -> Iterator[Metric]:
+        """As of the last look; the disk as it is now."""
+        with self._lock:
+            jobs, processes = self._jobs, self._processes
+        up = GaugeMetricFamily("tradeflow_job_up", "Whether all of a job runs", labels=["job"])
+        for name, is_up in jobs.items():
+            up.add_metric([name], float(is_up))
+        yield up
+        lives = GaugeMetricFamily(
+            "tradeflow_process_up", "Whether a process of the stack lives", labels=["process"]
+        )
+        starts = CounterMetricFamily(
+            "tradeflow_process_starts",
+            "How often the supervisor has started a process",
+            labels=["process"],
+        )
+        for name, (is_up, count) in processes.items():
+            lives.add_metric([name], float(is_up))
+            starts.add_metric([name], count)
+        yield lives
+        yield starts
+        disk = shutil.disk_usage(self._folder)
+        yield GaugeMetricFamily(
+            "tradeflow_disk_free_bytes", "Left on the disk of the stack's folder", disk.free
+        )
+        yield GaugeMetricFamily(
+            "tradeflow_disk_size_bytes", "Size of the disk of the stack's folder", disk.total
+        )
+
+
+def _lives(pid: int | None) -> bool:
+    if pid is None:
+        return False
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    return True
