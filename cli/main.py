@@ -41,6 +41,8 @@ from cli.submit import submit
 from cli.table import EXAMPLES as TABLE_EXAMPLES
 from cli.table import table
 from cli.tables import tables
+from cli.top import EXAMPLES as TOP_EXAMPLES
+from cli.top import top
 from cli.up import EXAMPLES as UP_EXAMPLES
 from cli.up import up
 from cli.watch import EXAMPLES as WATCH_EXAMPLES
@@ -104,6 +106,7 @@ app.command(rich_help_panel=LIVE, epilog=LOGS_EXAMPLES)(logs)
 app.command(rich_help_panel=LIVE, epilog=DOWN_EXAMPLES)(down)
 app.command(rich_help_panel=LIVE, epilog=REPLAY_EXAMPLES)(replay)
 app.command(rich_help_panel=LIVE, epilog=WATCH_EXAMPLES)(watch)
+app.command(rich_help_panel=LIVE, epilog=TOP_EXAMPLES)(top)
 app.command(rich_help_panel=LIVE, epilog=INGEST_EXAMPLES)(ingest)
 app.command(rich_help_panel=LIVE, epilog=TABLE_EXAMPLES)(table)
 app.command(rich_help_panel=LIVE, epilog=REBUILD_EXAMPLES)(rebuild)

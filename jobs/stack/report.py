@@ -107,6 +107,22 @@ def status(folder: Path) -> StackStatus:
     )
 
 
+def metrics_of(folder: Path) -> str:
+    """Where the exporter of the stack in a folder answers; ConfigError where there is none."""
+    stack = read(folder)
+    if stack is None:
+        raise ConfigError(f"there is no stack in {folder}; start one by `tradeflow up`")
+    config = json.loads((folder / CONFIG).read_text(encoding="utf-8"))
+    export = config["monitoring"]["export"]
+    found = monitors.addresses(stack, LiveConfig.model_validate(config["live"]), export)
+    if "exporter" not in found:
+        raise ConfigError(
+            "monitoring.export is fluss, so nothing serves metrics: `tradeflow watch` reads the "
+            "tables; or `tradeflow down`, and `tradeflow up --set monitoring.export=both`"
+        )
+    return found["exporter"]
+
+
 def _processes(stack: Stack) -> tuple[Process, ...]:
     """The supervisor and what it looks after, as they are now and not as it last said."""
     living = {one.pid for one in servers_of(stack.folder)}
