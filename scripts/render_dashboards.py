@@ -30,7 +30,8 @@ datasources:
     isDefault: true
     jsonData:
       httpMethod: POST
-      timeInterval: 15s   # a point of a course is at least as far from the next
+      # Windows of rates are four times as long: with bars of a minute, shorter ones would be empty.
+      timeInterval: 15s
 """
 
 PROVIDER = """\
