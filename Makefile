@@ -34,7 +34,7 @@ REAL_CONFIG := conf/real.yaml
 REAL_BARS := data/real/EURUSD-2017-12.parquet
 
 .PHONY: golden help setup setup-test jars backtest backtest-real live test test-live test-fast check
-.PHONY: bench lock
+.PHONY: bench lock dashboards
 .PHONY: clean clean-all notebook pictures
 .PHONY: need-python need-java need-maven need-uv
 
@@ -167,7 +167,7 @@ check: setup-test  ## style and types only
 	@$(BIN)/ruff check --quiet .
 	@$(BIN)/ruff format --check --quiet . || \
 	  { echo "check: run '$(BIN)/ruff format .' for the files above"; exit 1; }
-	@$(BIN)/mypy --strict udfs schemas
+	@$(BIN)/mypy --strict udfs schemas scripts/dashboards
 
 bench: setup-test  ## every benchmark under benchmarks/, one after another
 	@for script in $(sort $(wildcard benchmarks/bench_*.py)); do \
@@ -187,6 +187,9 @@ golden: setup-test  ## write the golden of the small run anew; read its differen
 pictures: setup-test  ## render docs/pictures and the notebooks' outputs anew
 	@$(BIN)/python -m scripts.render_pictures
 	@$(BIN)/python -m scripts.render_notebooks
+
+dashboards: setup-test  ## render Grafana's dashboards and their page anew
+	@$(BIN)/python -m scripts.render_dashboards
 
 lock: need-uv  ## resolve requirements*.in to the locks again
 	@$(COMPILE) requirements-build.in --output-file requirements-build.lock

@@ -1,0 +1,1 @@
+"""The Grafana dashboards, one module each, over panels of one kind of making."""
