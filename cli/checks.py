@@ -179,10 +179,10 @@ def connectors() -> Check:
     """Fluss for live runs: its connector and its server, each with the jar of changed classes."""
     remedy = "only live stores: run `make jars`"
     try:
-        from jobs import fluss_patches
+        from jobs import jar_patches
 
-        jars = [*fluss_patches.made(fluss_patches.CONNECTOR)]
-        jars += fluss_patches.made(fluss_patches.SERVER)
+        jars = [*jar_patches.made(jar_patches.CONNECTOR)]
+        jars += jar_patches.made(jar_patches.SERVER)
     except ImportError as error:
         return Check("store connectors", False, False, str(error), SETUP)
     except ConfigError as error:

@@ -12,7 +12,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from jobs import fluss_patches, jvm
+from jobs import jar_patches, jvm
 from jobs.cluster import exports, machine_settings, write_settings
 from jobs.stack.state import Stack
 from schemas.config_models import LiveConfig
@@ -60,7 +60,7 @@ class Division(NamedTuple):
 
 def library_folder() -> Path:
     """The jars of every process; ConfigError where the connector was not fetched."""
-    connector = fluss_patches.made(fluss_patches.CONNECTOR)
+    connector = jar_patches.made(jar_patches.CONNECTOR)
     return jvm.library_folder("lib-live", LIBRARIES, connector)
 
 

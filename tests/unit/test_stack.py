@@ -15,7 +15,7 @@ import pytest
 
 from cli import live_options
 from cli.logs import last_lines, log_of
-from jobs import fluss_patches
+from jobs import jar_patches
 from jobs.stack import checks, flink, names, place, processes, settings, state, submission, watch
 from jobs.stack import ports as stack_ports
 from jobs.stack.ports import STEP, USUAL, choose_ports, claim_ports
@@ -183,7 +183,7 @@ def test_a_folder_that_can_not_be_made_is_told(tmp_path: Path) -> None:
 
 
 def test_missing_jars_are_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(fluss_patches, "JARS", tmp_path)
+    monkeypatch.setattr(jar_patches, "JARS", tmp_path)
     with pytest.raises(ConfigError, match="make jars"):
         flink.library_folder()
 

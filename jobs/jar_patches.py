@@ -1,6 +1,6 @@
 """Changes five classes of Fluss 0.9.1 that keep readers waiting, or processors busy with nothing.
 
-    python -m jobs.fluss_patches JARS
+    python -m jobs.jar_patches JARS
 
 `make jars` does it once for the folder of its jars. Each changed class goes into a jar of its own
 whose name comes before the name of Fluss's, so that Java finds it first. What they change:

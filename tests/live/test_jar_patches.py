@@ -10,8 +10,8 @@ from pathlib import Path
 import fluss
 import pytest
 
-from jobs import fluss_patches
-from jobs.fluss_patches import CONNECTOR, JARS, SERVER, Patch, patch
+from jobs import jar_patches
+from jobs.jar_patches import CONNECTOR, JARS, SERVER, Patch, patch
 from jobs.stack import state
 from jobs.store.client import Client, Writing
 from jobs.store.making import make_tables
@@ -90,9 +90,9 @@ def test_what_is_missing_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     (folder / SERVER.theirs).unlink()
     with pytest.raises(ConfigError, match=r"no fluss-server.* fetch it by `make jars`"):
         patch(folder)
-    monkeypatch.setattr(fluss_patches, "JARS", folder)
+    monkeypatch.setattr(jar_patches, "JARS", folder)
     with pytest.raises(ConfigError, match=r"no a-fluss-server.* fetch it by `make jars`"):
-        fluss_patches.made(SERVER)
+        jar_patches.made(SERVER)
 
 
 def copy(folder: Path) -> Path:
