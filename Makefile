@@ -103,13 +103,13 @@ $(PREPARED): $(RUNTIME) $(wildcard jobs/runtime.py jobs/jvm.py jobs/training.py)
 	fi
 	@touch $@
 
-$(JARS): pom.xml jobs/fluss_patches.py
+$(JARS): pom.xml jobs/jar_patches.py
 	@echo "jars: copying the jars of pom.xml to .run/jars (170 MB)"
 	@rm -rf .run/jars.part
 	@mkdir -p $(@D)
 	@mvn --quiet --batch-mode --strict-checksums generate-resources \
 	  -Djars.folder="$(CURDIR)/.run/jars.part" 2>&1 | sed 's/\x1b\[[0-9;]*m//g'
-	@$(BIN)/python -m jobs.fluss_patches .run/jars.part
+	@$(BIN)/python -m jobs.jar_patches .run/jars.part
 	@rm -rf .run/jars && mv .run/jars.part .run/jars
 	@touch $@
 

@@ -176,13 +176,12 @@ def example_bars(folder: Path) -> Check:
 
 
 def connectors() -> Check:
-    """Fluss for live runs: its connector and its server, each with the jar of changed classes."""
+    """What live runs need of `make jars`: each jar with the one of its changed classes."""
     remedy = "only live stores: run `make jars`"
     try:
-        from jobs import fluss_patches
+        from jobs import jar_patches
 
-        jars = [*fluss_patches.made(fluss_patches.CONNECTOR)]
-        jars += fluss_patches.made(fluss_patches.SERVER)
+        jars = [jar for one in jar_patches.PATCHES for jar in jar_patches.made(one)]
     except ImportError as error:
         return Check("store connectors", False, False, str(error), SETUP)
     except ConfigError as error:

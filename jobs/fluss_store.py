@@ -11,7 +11,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import NamedTuple
 
-from jobs import fluss_patches, jvm
+from jobs import jar_patches, jvm
 from jobs.cluster import free_port
 from udfs.errors import ConfigError
 
@@ -193,7 +193,7 @@ def _process(
 
 def class_path() -> list[Path]:
     """The jars of every process; raises ConfigError where they were not fetched."""
-    server = fluss_patches.made(fluss_patches.SERVER)
+    server = jar_patches.made(jar_patches.SERVER)
     library = jvm.flink_home() / "lib"
     return [
         *server,

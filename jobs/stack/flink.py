@@ -12,7 +12,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from jobs import fluss_patches, jvm
+from jobs import jar_patches, jvm
 from jobs.cluster import exports, machine_settings, write_settings
 from jobs.stack.state import Stack
 from schemas.config_models import LiveConfig
@@ -32,6 +32,7 @@ LIBRARIES = (
 JOBMANAGER_MAIN = "org.apache.flink.runtime.entrypoint.StandaloneSessionClusterEntrypoint"
 TASKMANAGER_MAIN = "org.apache.flink.runtime.taskexecutor.TaskManagerRunner"
 CLIENT_MAIN = "org.apache.flink.client.cli.CliFrontend"
+METRICS_PORT = "metrics.reporter.prom.port"  # one per process
 JOBMANAGER_HEAP = "384m"
 CLIENT_HEAP = "512m"
 METASPACE_MB = 192
@@ -60,9 +61,9 @@ class Division(NamedTuple):
 
 
 def library_folder() -> Path:
-    """The jars of every process; ConfigError where the connector was not fetched."""
-    connector = fluss_patches.made(fluss_patches.CONNECTOR)
-    return jvm.library_folder("lib-live", LIBRARIES, connector)
+    """The jars of every process; ConfigError where those of `make jars` were not fetched."""
+    fetched = [jar for one in jar_patches.FLINK_PATCHES for jar in jar_patches.made(one)]
+    return jvm.library_folder("lib-live", LIBRARIES, fetched)
 
 
 def slots_of(live: LiveConfig, jobs: int) -> int:
@@ -133,12 +134,14 @@ def commands(stack: Stack, live: LiveConfig) -> list[Command]:
         f"-XX:MaxDirectMemorySize={FRAMEWORK_MB + DIRECT_MB + NETWORK_MB}m",
         "-XX:TieredStopAtLevel=4",  # it runs for days: code that is run often is compiled well
     )
-    found = [_server(stack, "jobmanager", JOBMANAGER_MAIN, (f"-Xmx{JOBMANAGER_HEAP}",), ())]
+    port = stack.ports.flink_metrics
+    own = (f"{METRICS_PORT}={port}",)
+    found = [_server(stack, "jobmanager", JOBMANAGER_MAIN, (f"-Xmx{JOBMANAGER_HEAP}",), own)]
     for number in range(live.task_managers):
         name = f"taskmanager-{number}"
         # A known name: one that comes back replaces the one that was killed at once, and nobody
         # waits until that one's heartbeat is missed.
-        own = ("-D", f"taskmanager.resource-id={name}")
+        own = (f"taskmanager.resource-id={name}", f"{METRICS_PORT}={port + 1 + number}")
         found.append(_server(stack, name, TASKMANAGER_MAIN, limits, own))
     return found
 
@@ -147,7 +150,8 @@ def _server(
     stack: Stack, name: str, main: str, limits: Sequence[str], own: Sequence[str]
 ) -> Command:
     log = stack.folder / "flink" / "log" / f"{name}.log"
-    arguments = ["--configDir", str(stack.folder / "flink" / "conf"), *own]
+    settings = [word for one in own for word in ("-D", one)]
+    arguments = ["--configDir", str(stack.folder / "flink" / "conf"), *settings]
     return Command(name, _java(stack.folder, limits, log, main, arguments), log)
 
 

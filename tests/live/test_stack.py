@@ -2,10 +2,13 @@
 
 import json
 import os
+import re
 import signal
+import socket
 import subprocess
 import sys
 import time
+import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -26,6 +29,21 @@ SCRIPT = ROOT / "tests" / "live" / "counting_jobs.py"
 JOBS = (names.JobName("indicators"), names.JobName("tradepicker"))
 WISH = control.Wish(jobs=JOBS, script=SCRIPT)
 PATIENCE_S = 150.0
+PER_JOB = {
+    *(f"flink_jobmanager_job_{name}" for name in (
+        "numRestarts", "uptime", "lastCheckpointDuration", "lastCheckpointSize",
+        "numberOfCompletedCheckpoints", "numberOfFailedCheckpoints",
+    )),
+    *(f"flink_taskmanager_job_task_{name}" for name in (
+        "busyTimeMsPerSecond", "backPressuredTimeMsPerSecond", "numRecordsInPerSecond",
+        "operator_column_family_rocksdb_total_sst_files_size",
+    )),
+}  # fmt: skip
+PER_PROCESS = {
+    f"flink_{name}_Status_JVM_Memory_Heap_{part}"
+    for name in ("jobmanager", "taskmanager")
+    for part in ("Used", "Max")
+}
 
 
 def config(**given: object) -> Config:
@@ -108,6 +126,26 @@ def test_what_is_killed_comes_back(folder: Path) -> None:
     for name in ("taskmanager-0", "jobmanager", "tablet-0"):
         kill(up.stack, name)
         work(up.stack)
+
+
+def test_flink_tells_its_metrics_on_loopback(folder: Path) -> None:
+    stack = control.up(config(), folder, WISH).stack
+    work(stack)
+    series: list[str] = []
+    for port in (stack.ports.flink_metrics, stack.ports.flink_metrics + 1):
+        with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics") as answer:
+            series += [line for line in answer.read().decode().splitlines() if line[0] != "#"]
+        with pytest.raises(ConnectionRefusedError):
+            socket.create_connection(("127.0.0.2", port))
+    names = {re.split("[{ ]", line)[0] for line in series}
+    assert names >= PER_PROCESS
+    for job in JOBS:
+        label = f'job_name="stack-test.{job.text}"'
+        assert {line.partition("{")[0] for line in series if label in line} >= PER_JOB
+    tasks = {name for line in series for name in re.findall('task_name="([^"]*)"', line)}
+    assert "Source: progress" in tasks
+    assert not [name for name in tasks if "[" in name or "->" in name]
+    assert len(series) < 300
 
 
 def test_a_second_up_changes_nothing(folder: Path) -> None:

@@ -15,7 +15,7 @@ import pytest
 
 from cli import live_options
 from cli.logs import last_lines, log_of
-from jobs import fluss_patches
+from jobs import jar_patches, jvm
 from jobs.stack import checks, flink, names, place, processes, settings, state, submission, watch
 from jobs.stack import ports as stack_ports
 from jobs.stack.ports import STEP, USUAL, choose_ports, claim_ports
@@ -183,7 +183,7 @@ def test_a_folder_that_can_not_be_made_is_told(tmp_path: Path) -> None:
 
 
 def test_missing_jars_are_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(fluss_patches, "JARS", tmp_path)
+    monkeypatch.setattr(jar_patches, "JARS", tmp_path)
     with pytest.raises(ConfigError, match="make jars"):
         flink.library_folder()
 
@@ -211,6 +211,20 @@ def test_too_few_slots_are_refused() -> None:
 
 
 # ---- ports -----------------------------------------------------------------------------------
+
+
+def test_each_process_of_flink_tells_its_metrics_on_a_port_of_its_own(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(flink, "library_folder", lambda: tmp_path)
+    monkeypatch.setattr(jvm, "find_java", lambda: Path("java"))
+    commands = flink.commands(a_stack(tmp_path), LiveConfig(task_managers=2))
+    found = {one.name: [word for word in one.words if "prom.port" in word] for one in commands}
+    assert found == {
+        "jobmanager": ["metrics.reporter.prom.port=9126"],
+        "taskmanager-0": ["metrics.reporter.prom.port=9127"],
+        "taskmanager-1": ["metrics.reporter.prom.port=9128"],
+    }
 
 
 def test_usual_ports_then_a_set_beside_them() -> None:

@@ -1,6 +1,7 @@
-"""Changed classes of Fluss: the store answers those who wait, and other versions are refused."""
+"""Changed classes: the store answers those who wait, and other versions are refused."""
 
 import asyncio
+import re
 import shutil
 import threading
 import time
@@ -10,8 +11,8 @@ from pathlib import Path
 import fluss
 import pytest
 
-from jobs import fluss_patches
-from jobs.fluss_patches import CONNECTOR, JARS, SERVER, Patch, patch
+from jobs import jar_patches
+from jobs.jar_patches import JARS, PATCHES, SERVER, Patch, patch
 from jobs.stack import state
 from jobs.store.client import Client, Writing
 from jobs.store.making import make_tables
@@ -66,18 +67,18 @@ def test_a_reader_that_waits_is_answered_at_once(stack: Path, table: Table) -> N
 def test_the_same_jars_are_made_again(tmp_path: Path) -> None:
     folder = copy(tmp_path)
     patch(folder)
-    for one in (CONNECTOR, SERVER):
+    for one in PATCHES:
         assert (folder / one.ours).read_bytes() == (JARS / one.ours).read_bytes()
         assert Path(one.ours).name < Path(one.theirs).name
 
 
-@pytest.mark.parametrize("one", [CONNECTOR, SERVER])
+@pytest.mark.parametrize("one", PATCHES, ids=[one.ours for one in PATCHES])
 def test_another_version_is_refused(tmp_path: Path, one: Patch) -> None:
     folder = copy(tmp_path)
     (folder / one.theirs).unlink()
     with zipfile.ZipFile(folder / one.theirs, "w") as archive:
         archive.writestr("other.txt", "")
-    with pytest.raises(ConfigError, match=r"another version than 0\.9\.1-incubating: "):
+    with pytest.raises(ConfigError, match=f"another version than {re.escape(one.version)}: "):
         patch(folder)
     assert not (folder / one.ours).exists()
     assert {path.suffix for path in folder.rglob("*") if path.is_file()} == {".jar"}
@@ -90,15 +91,15 @@ def test_what_is_missing_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     (folder / SERVER.theirs).unlink()
     with pytest.raises(ConfigError, match=r"no fluss-server.* fetch it by `make jars`"):
         patch(folder)
-    monkeypatch.setattr(fluss_patches, "JARS", folder)
+    monkeypatch.setattr(jar_patches, "JARS", folder)
     with pytest.raises(ConfigError, match=r"no a-fluss-server.* fetch it by `make jars`"):
-        fluss_patches.made(SERVER)
+        jar_patches.made(SERVER)
 
 
 def copy(folder: Path) -> Path:
     """A folder of the jars that are patched and of the tool."""
     made = folder / "jars"
-    for one in (CONNECTOR, SERVER):
+    for one in PATCHES:
         (made / one.theirs).parent.mkdir(parents=True, exist_ok=True)
         (made / one.theirs).symlink_to(JARS / one.theirs)
     shutil.copytree(JARS / "tools", made / "tools")

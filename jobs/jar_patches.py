@@ -1,9 +1,10 @@
-"""Changes five classes of Fluss 0.9.1 that keep readers waiting, or processors busy with nothing.
+"""Changes classes of jars that live runs need: five of Fluss, two of Flink's Prometheus reporter.
 
-    python -m jobs.fluss_patches JARS
+    python -m jobs.jar_patches JARS
 
-`make jars` does it once for the folder of its jars. Each changed class goes into a jar of its own
-whose name comes before the name of Fluss's, so that Java finds it first. What they change:
+`make jars` does it once for the folder of its jars. Changed classes go into a jar of their own
+whose name comes before the name of the jar they are from, so that Java finds them first. What they
+change:
 
 The tablet server with a single replica answers a reader that waits for new rows at the end of its
 wait alone, not when rows come: readers had to ask every 5 ms. Now an append answers them.
@@ -16,6 +17,11 @@ look once there are some.
 
 The connector refuses to write a first_row table without a shuffle by bucket before it, as rows of a
 key must come from one task. Here they do: a key of a table belongs to one key of the stage's work.
+
+The reporter listens on all interfaces, and has no setting for it. Now it listens on loopback.
+
+It names a task by all of the operators in it, up to 1,000 characters, with numbers that change from
+submission to submission. Now it names the first one: `work`, `Source: progress`.
 """
 
 import os
@@ -32,7 +38,8 @@ from py4j.protocol import Py4JJavaError
 from jobs import jvm
 from udfs.errors import ConfigError
 
-VERSION = "0.9.1-incubating"
+FLUSS = "0.9.1-incubating"
+FLINK = "2.2.1"
 JARS = jvm.REPO / ".run" / "jars"
 TOOL = "javassist-*.jar"
 STAMP = (2020, 1, 1, 0, 0, 0)
@@ -53,7 +60,12 @@ _WAKE = "synchronized (this) { notify(); }"
 # A key of a table belongs to one key of work, so to one task.
 _TRUST = "if (true) return;"
 
+_LOOPBACK = '$1 = new java.net.InetSocketAddress("127.0.0.1", $1.getPort());'
+_FIRST_NAME = r'$1 = $1.split("\\[\\d+\\]| -> ", 2)[0];'
+
 INITIALIZER = ""
+# Constructors are named by the types of their arguments.
+_SERVER_OF_ADDRESS = "(Ljava/net/InetSocketAddress;Lio/prometheus/client/CollectorRegistry;Z)V"
 
 
 class Change(NamedTuple):
@@ -67,13 +79,15 @@ class Change(NamedTuple):
 class Patch(NamedTuple):
     """The jar that is changed, the name of the one that is made, and what changes by class."""
 
+    version: str
     theirs: str
     ours: str
     changes: Mapping[str, tuple[Change, ...]]
 
 
 CONNECTOR = Patch(
-    f"fluss-flink-2.2-{VERSION}.jar",
+    FLUSS,
+    f"fluss-flink-2.2-{FLUSS}.jar",
     "a-fluss-connector.jar",
     {
         "org.apache.fluss.flink.source.reader.FlinkSourceSplitReader": (
@@ -87,7 +101,8 @@ CONNECTOR = Patch(
     },
 )
 SERVER = Patch(
-    f"server/fluss-server-{VERSION}.jar",
+    FLUSS,
+    f"server/fluss-server-{FLUSS}.jar",
     "server/a-fluss-server.jar",
     {
         "org.apache.fluss.server.replica.ReplicaManager": (
@@ -96,6 +111,23 @@ SERVER = Patch(
         ),
     },
 )
+REPORTER = Patch(
+    FLINK,
+    f"flink-metrics-prometheus-{FLINK}.jar",
+    "a-flink-metrics.jar",
+    {
+        "io.prometheus.client.exporter.HTTPServer": (
+            Change(_SERVER_OF_ADDRESS, _LOOPBACK, before=True),
+        ),
+        # What it does to the values of labels with filterLabelValueCharacters: false.
+        "org.apache.flink.metrics.prometheus.AbstractPrometheusReporter": (
+            Change("lambda$open$0", _FIRST_NAME, before=True),
+        ),
+    },
+)
+# Those of Flink's processes; the server's classes must not be seen there.
+FLINK_PATCHES = (CONNECTOR, REPORTER)
+PATCHES = (*FLINK_PATCHES, SERVER)
 
 
 def patch(folder: Path) -> None:
@@ -107,7 +139,7 @@ def patch(folder: Path) -> None:
     if not tools:
         raise ConfigError(f"no {TOOL} in {folder / 'tools'}; fetch it by `make jars`")
     with _java(tools[-1]) as java:
-        for one in (CONNECTOR, SERVER):
+        for one in PATCHES:
             _make(folder, one, java)
 
 
@@ -135,19 +167,22 @@ def _make(folder: Path, one: Patch, java: Any) -> None:
     except Py4JJavaError as error:
         part.unlink()
         why = str(error.java_exception.toString())
-        raise ConfigError(f"{theirs.name} is another version than {VERSION}: {why}") from None
+        raise ConfigError(f"{theirs.name} is another version than {one.version}: {why}") from None
     part.replace(ours)
 
 
 def _changed(pool: Any, name: str, changes: tuple[Change, ...]) -> bytes:
     found = pool.get(name)
     for change in changes:
-        initializer = change.method == INITIALIZER
-        method = (
-            found.getClassInitializer() if initializer else found.getDeclaredMethod(change.method)
-        )
+        method = _method(found, change.method)
         (method.insertBefore if change.before else method.insertAfter)(change.code)
     return bytes(found.toBytecode())
+
+
+def _method(found: Any, name: str) -> Any:
+    if name == INITIALIZER:
+        return found.getClassInitializer()
+    return found.getConstructor(name) if name[0] == "(" else found.getDeclaredMethod(name)
 
 
 @contextmanager
