@@ -1,0 +1,364 @@
+"""A stack with Prometheus and Alertmanager: metrics equal the tables, and faults are told of."""
+
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import threading
+import time
+import urllib.request
+from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import pyarrow.parquet as pq
+import pytest
+
+from feeds.live.replay import Pace, replay
+from jobs.stack import control, ending
+from jobs.stack.scrape import Samples, scrape
+from jobs.stack.state import Stack
+from jobs.store import reading
+from jobs.store.client import Client, Writing
+from schemas.config import Config, parse_config
+from schemas.market import PRICE_1M_HISTORY
+from schemas.ops import PROGRESS
+from schemas.tables import TABLES
+from schemas.trading import EXEC_REPORT_HISTORY
+from tests import dashboards, runs
+from tests.live.live_runs import MINUTE_MS, current, kill, wait_for, write_bars
+from udfs.simulate import EXAMPLE_SYMBOLS
+
+MINUTES = 600
+OUT = "out"  # an account with a broker of its own
+SYMBOLS = [one.symbol for one in EXAMPLE_SYMBOLS]
+HELD, LIQUID = SYMBOLS[0], SYMBOLS[1]
+FIRES_S, CLEARS_S = 60.0, 90.0
+# Spans of the rules, shorter: the faults are the same.
+SHORTER = (
+    (r"for: \S+", "for: 2s"),
+    (r"interval: 1m", "interval: 5s"),
+    (r"\[(3m|5m|10m|15m|12h)\]", "[30s]"),
+)
+
+
+@dataclass
+class Watched:
+    """The stack, what is fed to it, and the bounded run of its first bars."""
+
+    stack: Stack
+    config: Config
+    bounded: Path
+    closes: dict[str, float]
+    next_ts: int
+    silent: set[str] = field(default_factory=set)
+    pause: threading.Event = field(default_factory=threading.Event)
+    done: threading.Event = field(default_factory=threading.Event)
+
+    @property
+    def prometheus(self) -> str:
+        return f"http://127.0.0.1:{self.stack.ports.prometheus}"
+
+    def client(self) -> Client:
+        return Client(self.stack.bootstrap, self.stack.database, None, stop=self.done)
+
+    def rows(self, name: str) -> list[dict[str, Any]]:
+        with self.client() as client:
+            found: list[dict[str, Any]] = reading.read(client, TABLES[name]).to_pylist()
+        return found
+
+    def samples(self) -> Samples:
+        """What the exporter says once it has read everything."""
+        address = f"http://127.0.0.1:{self.stack.ports.exporter}/metrics"
+        wait_for(lambda: answers(address) and bool(scrape(address).of("te_equity")), 60)
+        return scrape(address)
+
+    def firing(self) -> set[str]:
+        """Names of the alerts that fire."""
+        with urllib.request.urlopen(f"{self.prometheus}/api/v1/alerts", timeout=10) as answer:
+            found = json.load(answer)["data"]["alerts"]
+        return {one["labels"]["alertname"] for one in found if one["state"] == "firing"}
+
+    def pid(self, name: str) -> int:
+        (found,) = [one.pid for one in current(self.stack.folder).processes if one.name == name]
+        assert found is not None
+        return found
+
+    def feed(self) -> None:
+        """A minute of bars a second until it is done."""
+        with self.client() as client:
+            while not self.done.wait(1.0):
+                if self.pause.is_set():
+                    continue
+                bars = [
+                    [name, self.next_ts, *[close] * 4, 1.0, "main", False]
+                    for name, close in self.closes.items()
+                    if name not in self.silent
+                ]
+                client.write(Writing(PRICE_1M_HISTORY, bars))
+                self.next_ts += MINUTE_MS
+                progress = [("feed", "main", self.next_ts, len(bars))]
+                client.write(Writing(PROGRESS, progress))
+
+
+def answers(address: str) -> bool:
+    try:
+        urllib.request.urlopen(address, timeout=2).close()
+    except OSError:
+        return False
+    return True
+
+
+def configuration(prices: str) -> dict[str, Any]:
+    tree = runs.config(prices) | {"run.id": "watched", "monitoring.export": "both"}
+    tree["accounts"] += [
+        {"id": OUT, "broker": "external", "strategies": ["cross"], "start_capital": "1000",
+         "sizing": {"fixed_qty": "1"}, "limits": {"maxOpenPositions": None}}
+    ]  # fmt: skip
+    tree["symbols"][LIQUID] = {**tree["symbols"][LIQUID], "stale_after": "10m"}
+    tree["monitoring.alerts"] = {
+        "drawdown_ratio": "0.2", "drawdown": "400", "exposure_ratio": "1000", "stale": "20s",
+    }  # fmt: skip
+    return tree
+
+
+@pytest.fixture(scope="module")
+def watched(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Watched]:
+    """All bars of a few hours are worked; then a feed goes on, a minute a second, if it is let."""
+    place = tmp_path_factory.mktemp("monitoring")
+    ends = write_bars(place / "bars", 5, MINUTES)
+    tree = configuration(str(place / "bars" / "*.parquet"))
+    bounded = runs.run(tree, place / "runs").folder
+    live = {"task_manager_memory": "2g"}
+    config = parse_config({**tree, "store.kind": "fluss", "live": live})
+    folder = place / "stack"
+    try:
+        up = control.up(config, folder, control.Wish(monitoring=True))
+        assert up.problems == []
+        shorten(folder)
+        closes = {
+            file.stem: float(pq.read_table(file)["close"][-1].as_py())
+            for file in (place / "bars").glob("*.parquet")
+        }
+        found = Watched(up.stack, config, bounded, closes, max(ends.values()))
+        with found.client() as client:
+            pace = Pace(None, True, 120)
+            replay(client, config, pace, threading.Event(), lambda progress: None)
+        assert set(closes) == set(SYMBOLS)
+        yield found
+        found.done.set()
+    finally:
+        ending.down(folder, savepoint=False)
+
+
+def shorten(folder: Path) -> None:
+    """Rules that wait less; Prometheus reads them again."""
+    for file in (folder / "monitoring" / "rules").glob("*.yml"):
+        text = file.read_text()
+        for pattern, words in SHORTER:
+            text = re.sub(pattern, words, text)
+        file.write_text(text)
+    port = current(folder).ports.prometheus
+    address = f"http://127.0.0.1:{port}/-/reload"
+    wait_for(lambda: answers(f"http://127.0.0.1:{port}/-/ready"), 60)
+    urllib.request.urlopen(urllib.request.Request(address, method="POST"), timeout=10).close()
+
+
+@contextmanager
+def feeding(watched: Watched) -> Iterator[None]:
+    """The feed goes on for the block."""
+    thread = threading.Thread(target=watched.feed, daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        watched.done.set()
+        thread.join(20)
+        watched.done.clear()
+
+
+def sums(rows: list[dict[str, Any]], column: str) -> dict[tuple[str, str], float]:
+    """Exact sums by account and strategy, as floats."""
+    found: dict[tuple[str, str], Decimal] = {}
+    for row in rows:
+        owner = (row["account_id"], row["strategy_id"])
+        found[owner] = found.get(owner, Decimal(0)) + row[column]
+    return {owner: float(value) for owner, value in found.items()}
+
+
+def by_owner(found: Samples, name: str) -> dict[tuple[str, ...], float]:
+    return dict(found.by(name, "account", "strategy"))
+
+
+def check_equal(watched: Watched, found: Samples) -> None:
+    """Every metric that the tables decide is what they say."""
+    open_rows = watched.rows("unrealized_pnl_latest")
+    for row in open_rows:
+        row["exposure"] = row["net_qty"] * row["current_price"]
+    assert open_rows
+    assert by_owner(found, "te_unrealized_pnl_total") == sums(open_rows, "unrealized_pnl")
+    assert by_owner(found, "te_net_exposure") == sums(open_rows, "exposure")
+    owners = Counter((row["account_id"], row["strategy_id"]) for row in open_rows)
+    assert by_owner(found, "te_open_positions_count") == owners
+    realized = watched.rows("realized_pnl_latest")
+    assert by_owner(found, "te_realized_pnl_total") == sums(realized, "realized_pnl")
+    assert by_owner(found, "te_net_pnl_total") == sums(realized, "net_pnl")
+    for name, table, columns in (
+        ("tp_signals_accepted_total", "accepted_trade_signal_history", ("account_id", "reason")),
+        ("tp_signals_rejected_total", "rejected_trade_signal_history", ("account_id", "code")),
+        ("strategy_signals_total", "strategy_signal_history", ("strategy_id",)),
+        ("progress_gaps_total", "progress_gaps", ("stage",)),
+    ):
+        labels = [column.removesuffix("_id") for column in columns]
+        rows = Counter(tuple(row[one] for one in columns) for row in watched.rows(table))
+        counted = {key: value for key, value in found.by(name, *labels) if value}
+        assert counted == rows, name
+    matches = watched.rows("paper_trade_match_history") + watched.rows("trade_match_history")
+    assert found.one("engine_matches_emitted_total") == len(matches)
+
+
+def test_metrics_equal_the_tables_and_the_backtest(watched: Watched) -> None:
+    found = watched.samples()
+    check_equal(watched, found)
+    snapshot = pq.read_table(watched.bounded / "unrealized_snapshot.parquet").to_pylist()
+    own = [row for row in snapshot if row["account_id"] != OUT]
+    assert by_owner(found, "te_unrealized_pnl_total") == sums(own, "unrealized")
+    assert {one.value for one in found.of("tradeflow_job_up")} == {1.0}
+    assert len(found.of("tradeflow_job_up")) == 6
+
+
+def test_a_killed_exporter_says_the_same(watched: Watched) -> None:
+    before = watched.samples()
+    pid = watched.pid("exporter")
+    kill(watched.stack.folder, "exporter")
+    wait_for(lambda: watched.pid("exporter") != pid, 30)
+    after = watched.samples()
+    names = ("te_unrealized_pnl_total", "te_realized_pnl_total", "tp_signals_accepted_total")
+    for name in (*names, "tp_signals_rejected_total", "engine_matches_emitted_total", "te_equity"):
+        assert after.of(name) == before.of(name), name
+    check_equal(watched, after)
+
+
+def test_the_command_shows_it(watched: Watched) -> None:
+    words = ("top", "--dir", str(watched.stack.folder), "--once")
+    shown = command(*words)
+    assert shown.returncode == 0, shown.stderr
+    for part in ("6 of 6 jobs run", "capped", "NO_OPEN_POSITION"):
+        assert part in shown.stdout
+    status = json.loads(command("status", "--dir", str(watched.stack.folder), "--json").stdout)
+    ports = watched.stack.ports
+    assert {int(one.split(":")[2].partition("/")[0]) for one in status["metrics"]} == {
+        ports.exporter, ports.flink_metrics, ports.flink_metrics + 1, ports.prometheus,
+        ports.alertmanager,
+    }  # fmt: skip
+    for address in status["metrics"]:
+        assert answers(address), address
+
+
+def command(*words: str, given: str = "") -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "cli.main", *words],
+        input=given, capture_output=True, text=True, check=False, timeout=60,
+    )  # fmt: skip
+
+
+def test_every_query_of_every_dashboard_has_an_answer(watched: Watched) -> None:
+    with feeding(watched):
+        wait_for(lambda: not dashboards.empty_answers(watched.prometheus), 90)
+
+
+def test_faults_are_told_of_and_cleared(watched: Watched) -> None:
+    report(watched, HELD, "1000")
+    with feeding(watched):
+        wait_for(lambda: (OUT, "cross") in by_owner(watched.samples(), "te_net_exposure"), 60)
+        time.sleep(10)
+        drill(watched, "FeedStopped", watched.pause.set, watched.pause.clear)
+        drill(watched, "SymbolStale", lambda: watched.silent.add(LIQUID), watched.silent.clear)
+        close = watched.closes[HELD]
+        fall = {HELD: close / 2}
+        back = {HELD: close}
+        drill(
+            watched,
+            "UnrealizedDrawdown",
+            lambda: watched.closes.update(fall),
+            lambda: watched.closes.update(back),
+        )
+        drill(watched, "RowsRejected", lambda: garbage(watched), lambda: None)
+        checkpoints = watched.stack.folder / "flink" / "checkpoints"
+        drill(watched, "CheckpointFailing", lambda: block(checkpoints), lambda: free(checkpoints))
+        kill_task_manager = (lambda: kill(watched.stack.folder, "taskmanager-0"), lambda: None)
+        drill(watched, "JobNotRunning", *kill_task_manager)
+        for alert, name in (("ExporterDown", "exporter"), ("StoreAway", "tablet-0")):
+            pid = watched.pid(name)
+            drill(
+                watched,
+                alert,
+                lambda pid=pid: os.kill(pid, signal.SIGSTOP),  # type: ignore[misc]
+                lambda pid=pid: os.kill(pid, signal.SIGCONT),  # type: ignore[misc]
+            )
+        log = watched.stack.folder / "log" / "notifier.out"
+        told = log.read_text()
+        for alert in ("FeedStopped", "UnrealizedDrawdown"):
+            assert re.search(rf"FIRING critical\] {alert}", told), told
+    rows = [row for row in watched.rows("risk_alerts_history") if row["account_id"] == OUT]
+    assert [(row["code"], row["state"]) for row in rows] == [
+        ("DRAWDOWN", "RAISED"), ("DRAWDOWN", "CLEARED"),
+    ]  # fmt: skip
+    silence = [row for row in watched.rows("risk_alerts_history") if "feed" in row["message"]]
+    states = [row["state"] for row in silence]
+    assert states == ["RAISED", "CLEARED"] * (len(states) // 2)
+    assert states
+
+
+def drill(
+    watched: Watched, alert: str, fault: Callable[[], object], cure: Callable[[], object]
+) -> None:
+    """The alert fires soon after the fault, and is over soon after the cure."""
+    assert alert not in watched.firing()
+    fault()
+    try:
+        fired = wait_for(lambda: alert in watched.firing(), FIRES_S)
+    finally:
+        cure()
+    cleared = wait_for(lambda: alert not in watched.firing(), CLEARS_S)
+    print(f"{alert}: fired after {fired:.0f} s, over {cleared:.0f} s after the cure")
+
+
+def report(watched: Watched, symbol: str, worth: str) -> None:
+    """The account outside buys for so much."""
+    close = Decimal(str(watched.closes[symbol]))
+    row = {
+        "account_id": OUT, "strategy_id": "cross", "symbol": symbol, "order_id": "drill",
+        "fill_id": "1", "side": "BUY", "fill_qty": Decimal(worth) / close, "fill_price": close,
+        "ts": watched.next_ts, "fee": Decimal(0), "run_id": watched.config.run.id,
+    }  # fmt: skip
+    row["fill_qty"] = row["fill_qty"].quantize(Decimal("0.001"))  # type: ignore[union-attr]
+    values = [row.get(column.name) for column in EXEC_REPORT_HISTORY.stored]
+    with watched.client() as client:
+        client.write(Writing(EXEC_REPORT_HISTORY, [values]))
+
+
+def garbage(watched: Watched) -> None:
+    """A report with a quantity that is none, as a person feeds it."""
+    header = "account_id,order_id,fill_id,symbol,side,fill_qty,fill_price,ts"
+    line = f"{OUT},x,1,{HELD},BUY,much,1,{watched.next_ts}"
+    words = ("ingest", "--dir", str(watched.stack.folder), "--table", "exec_report_history")
+    told = command(*words, given=f"{header}\n{line}\n")
+    assert told.returncode in (0, 1), told.stderr
+
+
+def block(folder: Path) -> None:
+    """No checkpoint can be written."""
+    folder.rename(folder.with_suffix(".away"))
+    folder.write_text("")
+
+
+def free(folder: Path) -> None:
+    folder.unlink()
+    folder.with_suffix(".away").rename(folder)
