@@ -21,7 +21,7 @@ from prometheus_client import (
 from jobs.exporter.facts import Facts
 from jobs.exporter.figures import Figures
 from jobs.exporter.health import Health
-from jobs.exporter.reader import FETCH_WAIT_MS, Reader
+from jobs.exporter.reader import Reader
 from jobs.exporter.risk import Risk
 from jobs.live.job_names import FLUSS, METRICS
 from jobs.stack.processes import HOST
@@ -64,7 +64,8 @@ def run(folder: Path) -> None:
     facts = Facts(plan_run(config), None if seconds is None else int(seconds * 1000))
     risk = Risk(config, facts)
     health = Health(folder, config.monitoring.export)
-    client = Client(stack.bootstrap, stack.database, None, say, stop, fetch_wait_ms=FETCH_WAIT_MS)
+    wait_ms = config.fluss.fetch_wait_ms
+    client = Client(stack.bootstrap, stack.database, None, say, stop, fetch_wait_ms=wait_ms)
     with client:
         reader = Reader(client, facts, stop)
         threading.Thread(target=watch, args=(health, stop), daemon=True).start()

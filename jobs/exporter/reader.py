@@ -8,7 +8,7 @@ import asyncio
 import threading
 import time
 from functools import partial
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import fluss
 
@@ -32,10 +32,10 @@ from schemas.trading import (
 )
 from udfs.errors import ConfigError
 
-POLL_MS = 200
+POLL_MS = 1000  # how long a table is asked for rows that are not there yet
+TURN_S = 0.3  # after which `follow` returns even if none came
 LOOK_S = 1.0  # how often it looks whether the store still answers
 TAIL_ROWS = 50_000
-FETCH_WAIT_MS = 500
 PAUSE_S = 1.0
 
 
@@ -85,7 +85,8 @@ class Reader:
         self._client, self._stop = client, stop
         self._positions: dict[str, int] = {}
         self._session: Session | None = None
-        self._scanners: list[fluss.LogScanner] = []
+        self._scanners: dict[Source, fluss.LogScanner] = {}
+        self._polls: dict[Source, asyncio.Task[Any]] = {}
         self._looked = 0.0
 
     def catch_up(self) -> None:
@@ -128,16 +129,25 @@ class Reader:
 
     async def _poll(self, session: Session) -> None:
         if session is not self._session:
-            self._scanners = [
-                await reading.scanner_at(
+            for task in self._polls.values():
+                task.cancel()
+            await asyncio.gather(*self._polls.values(), return_exceptions=True)
+            self._polls.clear()
+            self._scanners = {
+                one: await reading.scanner_at(
                     session, one.table, self._positions[one.table.name], one.columns
                 )
                 for one in SOURCES
-            ]
+            }
             self._session = session
-        found = await asyncio.gather(*(scanner.poll(POLL_MS) for scanner in self._scanners))
-        for source, records in zip(SOURCES, found, strict=True):
-            self._take(source, list(records))
+        for source, scanner in self._scanners.items():
+            if source not in self._polls:
+                self._polls[source] = asyncio.create_task(_rows(scanner))
+        await asyncio.wait(
+            self._polls.values(), timeout=TURN_S, return_when=asyncio.FIRST_COMPLETED
+        )
+        for source in [one for one in SOURCES if self._polls[one].done()]:
+            self._take(source, self._polls.pop(source).result())
         if time.monotonic() - self._looked > LOOK_S:
             await session.offsets(PROGRESS)  # else an absent store would look like a quiet one
             self._looked = time.monotonic()
@@ -154,3 +164,7 @@ class Reader:
             self._positions[source.table.name] = max(
                 last, self._positions.get(source.table.name, 0)
             )
+
+
+async def _rows(scanner: fluss.LogScanner) -> list[fluss.ScanRecord]:
+    return list(await scanner.poll(POLL_MS))

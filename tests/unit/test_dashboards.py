@@ -2,7 +2,6 @@
 
 import json
 import re
-import shutil
 import subprocess
 import threading
 import urllib.parse
@@ -215,7 +214,6 @@ def test_expressions_that_may_be_empty_are_some_that_there_are() -> None:
     assert len(set(places)) == len(places)
 
 
-@pytest.mark.skipif(shutil.which("promtool") is None, reason="promtool is not installed")
 def test_expressions_parse(tmp_path: Path) -> None:
     rules = [
         {"record": f"dashboards:{number}", "expr": query.text}
