@@ -233,7 +233,7 @@ def _wait_until_up(stack: Stack, config: Config, note: Note) -> None:
         if state.state == FAILED:
             raise ConfigError(f"the stack did not start: {state.problem}\nsee {log}")
         for one in now.processes if now else ():
-            if one.state == WAITING and one.starts >= STARTS:
+            if one.state == WAITING and one.starts >= STARTS and one.name not in monitors.NAMES:
                 raise ConfigError(f"{one.name} does not start: {one.problem}\nsee {one.log}")
         if state.state == RUNNING:
             try:
@@ -286,8 +286,14 @@ def _bring_jobs(stack: Stack, wish: Wish, was_running: bool, note: Note) -> Up:
             else:
                 problems.append(f"{name} was not submitted: {answers[name].problem}")
     problems += _wait_for_jobs(rest, {job.name for job in there} | set(submitted), note)
+    now = read(stack.folder) or stack
+    problems += [
+        f"{one.name} does not start: {one.problem}; see {one.log}"
+        for one in now.processes
+        if one.name in monitors.NAMES and one.state == WAITING
+    ]
     came_back = [] if was_running else [job.name for job in there]
-    return Up(read(stack.folder) or stack, was_running, came_back, submitted, problems)
+    return Up(now, was_running, came_back, submitted, problems)
 
 
 def _wait_for_jobs(rest: Flink, wanted: set[str], note: Note) -> list[str]:

@@ -15,6 +15,7 @@ from udfs.errors import ConfigError
 
 CONF = jvm.REPO / "conf" / "prometheus"
 PROGRAMS = ("prometheus", "prometheus-alertmanager")
+NAMES = ("exporter", "notifier", "prometheus", "alertmanager")
 USUAL_NOTIFIER = "127.0.0.1:9194"  # as conf/prometheus/alertmanager.yml says it
 RETENTION = "30d"
 
@@ -23,7 +24,7 @@ def commands(stack: Stack) -> list[Command]:
     """The processes; those of Prometheus with `stack.monitoring` alone."""
     found = [_python(stack, "exporter")]
     if stack.monitoring:
-        found.append(_python(stack, "notifier"))
+        found.append(_python(stack, "notifier", str(stack.ports.notifier)))
         found += [_prometheus(stack), _alertmanager(stack)]
     return found
 
@@ -81,9 +82,9 @@ def configure(stack: Stack, live: LiveConfig, export: str) -> None:
         (folder / "targets" / f"{name}.json").write_text(text, encoding="utf-8")
 
 
-def _python(stack: Stack, name: str) -> Command:
+def _python(stack: Stack, name: str, *arguments: str) -> Command:
     """A process of the code that the stack has copied."""
-    words = (sys.executable, "-m", f"jobs.{name}", str(stack.folder))
+    words = (sys.executable, "-m", f"jobs.{name}", *arguments, str(stack.folder))
     return Command(name, words, stack.folder / "log" / f"{name}.out", stack.folder / "code")
 
 

@@ -32,6 +32,10 @@ MAINS = (
 )
 
 
+# Those that name the folder as their last word.
+PYTHON = ("-m jobs.exporter ", "-m jobs.notifier ")
+
+
 class Found(NamedTuple):
     """A process of a stack that lives."""
 
@@ -50,9 +54,13 @@ def supervisor_of(folder: Path) -> int | None:
 def servers_of(folder: Path) -> list[Found]:
     """What runs in the stack in the folder, in the order in which it should end."""
     marks = [f"-Djava.io.tmpdir={folder / part} " for part in ("store/tmp", "flink/tmp")]
-    marks += [f"-m jobs.exporter {folder} ", f"-m jobs.notifier {folder} "]
     marks += [f"={folder}/monitoring/"]
-    lines = [one for one in _listed() if any(mark in f"{one[1]} " for mark in marks)]
+    lines = [
+        (pid, command)
+        for pid, command in _listed()
+        if any(mark in f"{command} " for mark in marks)
+        or (any(one in command for one in PYTHON) and command.endswith(f" {folder}"))
+    ]
     order = [kind for _, kind in MAINS]
     found = [Found(pid, _kind(command)) for pid, command in lines]
     return sorted(found, key=lambda one: order.index(one.kind) if one.kind in order else -1)
