@@ -346,8 +346,8 @@ def report(watched: Watched, symbol: str, worth: str) -> None:
 
 def garbage(watched: Watched) -> None:
     """A report with a quantity that is none, as a person feeds it."""
-    header = "account_id,order_id,fill_id,symbol,side,fill_qty,fill_price,ts"
-    line = f"{OUT},x,1,{HELD},BUY,much,1,{watched.next_ts}"
+    header = "account_id,strategy_id,order_id,fill_id,symbol,side,fill_qty,fill_price,ts"
+    line = f"{OUT},cross,x,1,{HELD},BUY,much,1,{watched.next_ts}"
     words = ("ingest", "--dir", str(watched.stack.folder), "--table", "exec_report_history")
     told = command(*words, given=f"{header}\n{line}\n")
     assert told.returncode in (0, 1), told.stderr
