@@ -43,7 +43,7 @@ PROGRESS_GAPS = Table(
     doc="Where patience ran out: what was decided then is in the log, and the log is the truth.",
     bucket_key=("stage", "instance"),
     written_by="every stage with a patience",
-    read_by="monitor, people",
+    read_by="exporter, people",
 )
 
 REJECTS = Table(
@@ -65,7 +65,7 @@ REJECTS = Table(
     doc="Rows that break their table's contract; `tradeflow rejects` lists and applies them.",
     bucket_key=("source_table",),
     written_by="engine, every stage",
-    read_by="`tradeflow rejects`, monitor",
+    read_by="`tradeflow rejects`, exporter",
 )
 
 RISK_ALERTS_HISTORY = Table(
@@ -87,7 +87,7 @@ RISK_ALERTS_HISTORY = Table(
     order=("ts", "account_id", "code", "alert_id"),
     doc="Alerts of risk and of operation.",
     bucket_key=("alert_id",),
-    written_by="monitor",
+    written_by="exporter",
     read_by="people, notifiers, tradepicker",
 )
 

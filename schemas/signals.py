@@ -136,7 +136,7 @@ REJECTED_TRADE_SIGNAL_HISTORY = Table(
     doc="Signals that the gate refused, per account, and why.",
     bucket_key=("account_id",),
     written_by="tradepicker",
-    read_by="people, `tradeflow explain`, monitor",
+    read_by="people, `tradeflow explain`, exporter",
 )
 
 TABLES = (

@@ -86,7 +86,7 @@ DUPLICATE_FILL_HISTORY = Table(
     "with the same time is no new row of exec_report_history.",
     bucket_key=BY_ACCOUNT,
     written_by="engine",
-    read_by="monitor, people",
+    read_by="exporter, people",
 )
 
 POSITION_CHANGE_HISTORY = Table(
@@ -147,7 +147,7 @@ TRADE_MATCH_HISTORY = Table(
     doc="Closed segments, first in first out: one row per lot that a fill closes or reduces.",
     bucket_key=("match_id",),
     written_by="engine, backtest",
-    read_by="reports, monitor",
+    read_by="reports, exporter",
 )
 
 PAPER_TRADE_MATCH_HISTORY = replace(
@@ -204,7 +204,7 @@ OPEN_POSITIONS_ROLLUP = Table(
     doc="Open positions; the row goes when the position is flat.",
     bucket_key=BY_ACCOUNT,
     written_by="engine, backtest",
-    read_by="monitor, people",
+    read_by="monitor, exporter, people",
 )
 
 REALIZED_PNL_LATEST = Table(
@@ -227,7 +227,7 @@ REALIZED_PNL_LATEST = Table(
     doc="Realized profit so far; no row before the first match.",
     bucket_key=BY_ACCOUNT,
     written_by="engine, backtest",
-    read_by="monitor, people",
+    read_by="exporter, people",
 )
 
 UNREALIZED_PNL_LATEST = Table(
