@@ -5,6 +5,7 @@ import re
 import shlex
 from collections.abc import Iterator
 from contextlib import contextmanager
+from fnmatch import fnmatch
 from pathlib import Path
 from typing import Any
 
@@ -50,6 +51,9 @@ INHIBITED = {
     "JobNotRunning": {"RollupStale", "CheckpointSlow", "CheckpointFailing"},
     "DiskFull": {"DiskFilling"},
 }  # fmt: skip
+
+OF_JOBS = "flink_jobmanager_job_"
+METRIC = r"\b(?:te|tp|tradeflow|prices|risk|progress|rows|flink)_\w+"
 
 RULES = [
     rule
@@ -108,6 +112,26 @@ def test_every_alert_has_a_case_that_fires_and_one_that_does_not() -> None:
             for case in test.get("alert_rule_test", ()):
                 (fires if case["exp_alerts"] else is_quiet).add(case["alertname"])
     assert fires == is_quiet == set(NAMES)
+
+
+def test_alerts_ask_for_metrics_that_there_are() -> None:
+    """One that nobody writes would never fire, and look well."""
+    exporter = "".join(file.read_text("utf-8") for file in (ROOT / "jobs/exporter").glob("*.py"))
+    flink = yaml.safe_load((ROOT / "conf/flink/live/config.yaml").read_text(encoding="utf-8"))
+    filters = [one.partition(":") for one in flink["metrics.reporter.prom.filter.includes"]]
+    of_jobs = [
+        name
+        for scope, _, names in filters
+        if scope == "jobmanager.job"
+        for name in names.split(",")
+    ]
+    asked = {name for rule in RULES for name in re.findall(METRIC, rule["expr"])}
+    assert len(asked) > 15
+    for name in asked:
+        if name.startswith(OF_JOBS):
+            assert any(fnmatch(name.removeprefix(OF_JOBS), one) for one in of_jobs), name
+        else:
+            assert f'"{name.removesuffix("_total")}"' in exporter, name
 
 
 # ---- what they say ---------------------------------------------------------------------------
