@@ -36,7 +36,7 @@ REAL_BARS := data/real/EURUSD-2017-12.parquet
 .PHONY: golden help setup setup-test jars backtest backtest-real live test test-live test-fast check
 .PHONY: bench lock dashboards
 .PHONY: clean clean-all notebook pictures
-.PHONY: need-python need-java need-maven need-uv
+.PHONY: need-python need-java need-maven need-uv need-promtool
 
 help:  ## print these targets
 	@sed -nE 's/^([a-z-]+):.*## (.*)/  make \1|\2/p' $(MAKEFILE_LIST) | column -t -s '|'
@@ -45,7 +45,7 @@ help:  ## print these targets
 
 setup: need-java $(EDITABLE) $(WARM) $(PREPARED)  ## build .venv from the lock (first time: 1-2 minutes, 1.3 GB)
 
-setup-test: setup $(TESTING)  ## the same with what only tests need
+setup-test: need-promtool setup $(TESTING)  ## the same with what only tests need
 
 jars: need-java need-maven $(EDITABLE) $(JARS)  ## fetch what live runs need: connectors, a local Fluss (170 MB; a backtest needs none)
 
@@ -60,6 +60,9 @@ need-maven:
 
 need-uv:
 	@bash scripts/need.sh uv
+
+need-promtool:
+	@bash scripts/need.sh promtool
 
 $(RUNTIME): requirements-build.lock requirements.lock
 	@python=$$(bash scripts/need.sh python); \

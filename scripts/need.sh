@@ -41,5 +41,9 @@ case "${1:-}" in
   java) need_java ;;
   maven) need_tool mvn "apt install maven" ;;
   uv) need_tool uv "pip install uv" ;;
-  *) fail "need.sh: one of python, java, maven, uv" ;;
+  promtool) # what checks conf/prometheus: amtool comes with Alertmanager
+    need_tool promtool "apt install prometheus prometheus-alertmanager"
+    need_tool amtool "apt install prometheus prometheus-alertmanager"
+    ;;
+  *) fail "need.sh: one of python, java, maven, uv, promtool" ;;
 esac
