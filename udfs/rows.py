@@ -65,6 +65,15 @@ class ReportCode(Enum):
     STALE_FILL = "STALE_FILL"
 
 
+class FeedCode(Enum):
+    """Why a line that comes from outside is no row of its table."""
+
+    BAD_LINE = "BAD_LINE"
+    UNKNOWN_ACCOUNT = "UNKNOWN_ACCOUNT"
+    PAPER_ACCOUNT = "PAPER_ACCOUNT"
+    UNKNOWN_SYMBOL = "UNKNOWN_SYMBOL"
+
+
 class Signal(NamedTuple):
     """A strategy's answer at `ts` (the close of its anchor bar), with that bar's close."""
 

@@ -28,10 +28,8 @@ from udfs.reports import (
     row_id,
     whole_number,
 )
-from udfs.rows import SIDE_TEXT
+from udfs.rows import SIDE_TEXT, FeedCode
 
-UNKNOWN_ACCOUNT, UNKNOWN_SYMBOL = "UNKNOWN_ACCOUNT", "UNKNOWN_SYMBOL"
-PAPER_ACCOUNT = "PAPER_ACCOUNT"
 KNOWN_ROWS = 100_000  # rows of the table's end that are looked through for repetitions
 SOME = "?"  # stands for a strategy that the engine finds by the order
 
@@ -137,19 +135,19 @@ class Checks:
     def _check_names(self, account: str, symbol: str) -> None:
         if account not in self._brokers:
             raise Refused(
-                UNKNOWN_ACCOUNT,
+                FeedCode.UNKNOWN_ACCOUNT.value,
                 f"account_id {account!r} is not an account of the configuration"
                 f"{nearest(account, self._brokers)}",
             )
         if self._brokers[account] == "paper":
             raise Refused(
-                PAPER_ACCOUNT,
+                FeedCode.PAPER_ACCOUNT.value,
                 f"account_id {account!r} is filled by the paper broker; only accounts with "
                 "broker: external take reports",
             )
         if symbol not in self._symbols:
             raise Refused(
-                UNKNOWN_SYMBOL,
+                FeedCode.UNKNOWN_SYMBOL.value,
                 f"symbol {symbol!r} is not a symbol of the configuration"
                 f"{nearest(symbol, self._symbols)}",
             )

@@ -10,6 +10,7 @@ from typing import NamedTuple
 
 from jobs.csv_files import check_twice
 from udfs.errors import ConfigError, nearest
+from udfs.rows import FeedCode
 
 CHUNK_BYTES = 1 << 16
 CHUNKS_HELD = 64
@@ -17,7 +18,7 @@ MAX_LINE_BYTES = 1 << 16
 SHOWN_LENGTH = 500  # characters of a line that is kept as a reject
 LOOK_S = 0.2
 STDIN = 0
-BAD_LINE = "BAD_LINE"  # the code of a line that is no row
+BAD_LINE = FeedCode.BAD_LINE.value  # the code of a line that is no row
 
 
 class Line(NamedTuple):

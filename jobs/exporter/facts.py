@@ -35,7 +35,7 @@ from udfs.bar_checks import BAR_CODES
 from udfs.money import units
 from udfs.monitoring import Account, Mark, Owner, Position, SymbolState
 from udfs.plan import NO_CAP, RunPlan
-from udfs.rows import Code, ReportCode
+from udfs.rows import Code, FeedCode, ReportCode
 from udfs.sizing import rounded_close
 
 ENGINE = ("engine", INSTANCE)
@@ -84,7 +84,8 @@ class Facts:
         self.gaps = Counter(dict.fromkeys(STAGES, 0))
         self.rejects = Counter(
             {(PRICE_1M_HISTORY.name, code.value): 0 for code in BAR_CODES}
-            | {(EXEC_REPORT_HISTORY.name, code.value): 0 for code in ReportCode}
+            | {(PRICE_1M_HISTORY.name, FeedCode.BAD_LINE.value): 0}
+            | {(EXEC_REPORT_HISTORY.name, code.value): 0 for code in (*ReportCode, *FeedCode)}
         )
         self.matches = 0
         self.duplicates = 0

@@ -48,6 +48,7 @@ class Figures(Collector):
             [((), float(self._reader.is_ready))],
         )
         yield from self._health.metrics()
+        yield from self._risk.limits()
         with self._reader.lock:
             found = list(self._freshness(now, read_at, is_here))
             if is_here:
@@ -183,12 +184,6 @@ class Figures(Collector):
                 (),
                 [((), max(0.0, now - facts.feed_ms / MS))],
             )
-        yield _gauge(
-            "prices_stale_after_seconds",
-            "How long the symbol may be without a bar, in the feed's time",
-            ("symbol",),
-            (((one,), ms / MS) for one, ms in self._risk.stale_after_ms.items()),
-        )
         if not is_here:
             return
         yield _gauge(

@@ -32,6 +32,7 @@ from udfs.timeframes import span_ms
 
 FEED = "feed"
 LIQUID_MS = 120_000
+BARS = 2  # so many must be missing at least
 MS = 1000
 OF_ACCOUNTS = (DRAWDOWN, EXPOSURE)
 
@@ -42,9 +43,13 @@ class Risk:
     def __init__(self, config: Config, facts: Facts) -> None:
         limits = config.monitoring.alerts
         self._facts, self._limits = facts, limits
-        self._stale = span_ms(limits.stale) * UNIT // MS
+        # A bar that is longer than the span is no silence.
+        self._stale_ms = max(span_ms(limits.stale), BARS * facts.plan.base_ms)
+        self._stale = self._stale_ms * UNIT // MS
         self.stale_after_ms = {
-            name: span_ms(one.stale_after) if one.stale_after else LIQUID_MS
+            name: span_ms(one.stale_after)
+            if one.stale_after
+            else max(LIQUID_MS, BARS * facts.plan.base_ms)
             for name, one in config.symbols.items()
             if one.stale_after or one.liquid
         }
@@ -86,7 +91,7 @@ class Risk:
     def _readings(self, now: float) -> Iterator[tuple[Subject, list[Reading]]]:
         facts, limits = self._facts, self._limits
         # Of positions that are behind their prices nothing can be said but that: STALE_ROLLUP.
-        fresh = facts.engine_lag_ms() <= span_ms(limits.stale)
+        fresh = facts.engine_lag_ms() <= self._stale_ms
         for name, account in facts.accounts().items() if fresh else ():
             drawdown = [
                 Reading(value, limit, of)
@@ -113,13 +118,16 @@ class Risk:
                 yield Subject(STALE_ROLLUP, name), [Reading(waited, self._stale)]
 
     def metrics(self) -> Iterator[Metric]:
-        """How alerts stand, and their limits."""
+        """How alerts stand."""
         active = GaugeMetricFamily(
             "risk_alert_active", "Whether an alert of risk stands", labels=["code", "subject"]
         )
         for subject, standing in self._standing.items():
             active.add_metric(subject, float(standing.is_active))
         yield active
+
+    def limits(self) -> Iterator[Metric]:
+        """Where alerts begin, of which the configuration alone decides."""
         limits = GaugeMetricFamily(
             "risk_threshold", "Where alerts of risk begin, by monitoring.alerts", labels=["code"]
         )
@@ -132,6 +140,14 @@ class Risk:
             if limit is not None:
                 limits.add_metric([code], limit / UNIT)
         yield limits
+        symbols = GaugeMetricFamily(
+            "prices_stale_after_seconds",
+            "How long the symbol may be without a bar, in the feed's time",
+            labels=["symbol"],
+        )
+        for name, ms in self.stale_after_ms.items():
+            symbols.add_metric([name], ms / MS)
+        yield symbols
 
     def row(self, change: Change) -> list[object]:
         """The change as a row of risk_alerts_history."""

@@ -17,7 +17,7 @@ CONF = jvm.REPO / "conf" / "prometheus"
 PROGRAMS = ("prometheus", "prometheus-alertmanager")
 NAMES = ("exporter", "notifier", "prometheus", "alertmanager")
 USUAL_NOTIFIER = "127.0.0.1:9194"  # as conf/prometheus/alertmanager.yml says it
-RETENTION = "30d"
+RETENTION, RETENTION_SIZE = "30d", "2GB"
 
 
 def commands(stack: Stack) -> list[Command]:
@@ -95,8 +95,8 @@ def _prometheus(stack: Stack) -> Command:
         f"--config.file={folder / 'prometheus.yml'}",
         f"--storage.tsdb.path={folder / 'data'}",
         f"--storage.tsdb.retention.time={RETENTION}",
+        f"--storage.tsdb.retention.size={RETENTION_SIZE}",
         f"--web.listen-address={HOST}:{stack.ports.prometheus}",
-        "--web.enable-lifecycle",
         "--log.level=warn",
     )
     return Command("prometheus", words, stack.folder / "log" / "prometheus.out")

@@ -29,6 +29,10 @@ class Samples:
             for one in family.samples:
                 self._found.setdefault(one.name, []).append(Sample(one.labels, one.value))
 
+    def names(self) -> set[str]:
+        """Of all that have values."""
+        return set(self._found)
+
     def of(self, name: str) -> list[Sample]:
         """The values of a metric, none where it is absent."""
         return self._found.get(name, [])

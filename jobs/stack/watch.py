@@ -18,6 +18,7 @@ POLL_S = 0.2
 STEADY_S = 60.0  # what has lived that long has not failed at its start
 LONGEST_WAIT_S = 30.0
 STOP_TIMEOUT_S = 20.0
+NOTIFIER, SECRETS = "notifier", "TRADEFLOW_NOTIFY_"
 ERRORS = ("Caused by: ", " ERROR ", "Exception", "Error: ")
 
 # Told of a process: name, state, its pid, and why it is not as it should be.
@@ -120,13 +121,22 @@ def _start(command: Command, variables: Mapping[str, str], folder: Path) -> subp
     with command.log.with_suffix(".out").open("ab") as output:
         return subprocess.Popen(
             command.words,
-            env=variables,
+            env=_environment(command, variables),
             cwd=command.place or folder,
             stdin=subprocess.DEVNULL,
             stdout=output,
             stderr=output,
             process_group=0,
         )
+
+
+def _environment(command: Command, variables: Mapping[str, str]) -> dict[str, str]:
+    """What a process sees: where alerts go is a secret, which one of them needs."""
+    return {
+        name: value
+        for name, value in variables.items()
+        if command.name == NOTIFIER or not name.startswith(SECRETS)
+    }
 
 
 def _why(child: _Child, code: int, lived_s: float) -> str:

@@ -165,10 +165,11 @@ def shorten(folder: Path) -> None:
         for pattern, words in SHORTER:
             text = re.sub(pattern, words, text)
         file.write_text(text)
-    port = current(folder).ports.prometheus
-    address = f"http://127.0.0.1:{port}/-/reload"
-    wait_for(lambda: answers(f"http://127.0.0.1:{port}/-/ready"), 60)
-    urllib.request.urlopen(urllib.request.Request(address, method="POST"), timeout=10).close()
+    now = current(folder)
+    wait_for(lambda: answers(f"http://127.0.0.1:{now.ports.prometheus}/-/ready"), 60)
+    (pid,) = [one.pid for one in now.processes if one.name == "prometheus"]
+    assert pid is not None
+    os.kill(pid, signal.SIGHUP)
 
 
 @contextmanager

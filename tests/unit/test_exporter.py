@@ -1,5 +1,6 @@
 """Facts, figures and alerts of the exporter, from rows as the store gives them."""
 
+import re
 import threading
 from decimal import Decimal
 from pathlib import Path
@@ -27,6 +28,7 @@ from schemas.trading import (
     TRADE_MATCH_HISTORY,
 )
 
+ROOT = Path(__file__).resolve().parents[2]
 MINUTE_MS = 60_000
 START = 1_711_756_800_000
 PATIENCE_MS = 2_000
@@ -102,6 +104,25 @@ def pairs(found: Samples, name: str, *labels: str) -> dict[tuple[str, ...], floa
 
 
 OWNER = ("account", "strategy")
+
+
+def test_the_page_names_every_metric(tmp_path: Path) -> None:
+    world = World()
+    world.hold("s", "AUSD", "2", "200")
+    key = {"account_id": "main", "strategy_id": "s", "symbol": "AUSD"}
+    world.take(REALIZED_PNL_LATEST, **key, realized_pnl=Decimal(1), net_pnl=Decimal(1))
+    world.bar("AUSD", 0, 1.0)
+    for stage in ("feed", "engine"):
+        world.tell(stage, 0)
+    world.risk.look(START / 1000)
+    served = world.samples(tmp_path).names()
+    page = (ROOT / "docs" / "monitoring.md").read_text()
+    rows = [line for line in page.splitlines() if line.startswith("| `")]
+    told = {name for row in rows for name in re.findall(r"`([a-z_]+)`", row.split("|")[1])}
+    parts = ("_bucket", "_count", "_sum", "_created")
+    of_stack = {"tradeflow_job_up", "tradeflow_process_up", "tradeflow_process_starts_total"}
+    assert {re.sub(f"({'|'.join(parts)})$", "", name) if "latency" in name else name
+            for name in served} | of_stack == told  # fmt: skip
 
 
 def test_positions_at_the_closes_that_the_engine_has_covered(tmp_path: Path) -> None:

@@ -16,7 +16,18 @@ import pytest
 from cli import live_options
 from cli.logs import last_lines, log_of
 from jobs import jar_patches, jvm
-from jobs.stack import checks, flink, names, place, processes, settings, state, submission, watch
+from jobs.stack import (
+    checks,
+    flink,
+    monitors,
+    names,
+    place,
+    processes,
+    settings,
+    state,
+    submission,
+    watch,
+)
 from jobs.stack import ports as stack_ports
 from jobs.stack.ports import STEP, USUAL, choose_ports, claim_ports
 from jobs.stack.report import lag_of
@@ -332,6 +343,72 @@ def test_what_ends_is_started_again_and_told(tmp_path: Path) -> None:
     assert "2 times in a row; the next start in 1 s" in second
     assert [now for name, now, _ in told if name == "good"][:2] == ["running", "waiting"]
     assert not any(processes.lives(pid) for pid in pids)
+
+
+# ---- what watches ----------------------------------------------------------------------------
+
+
+def test_prometheus_gets_the_addresses_of_the_stack(tmp_path: Path) -> None:
+    live = LiveConfig(task_managers=2)
+    stack = a_stack(tmp_path, monitoring=True, ports=state.Ports(notifier=9_294))
+    found = monitors.addresses(stack, live, "both")
+    assert found["taskmanager-1"] == "http://127.0.0.1:9128/metrics"
+    assert list(monitors.addresses(a_stack(tmp_path), live, "fluss")) == [
+        "jobmanager", "taskmanager-0", "taskmanager-1",
+    ]  # fmt: skip
+    monitors.configure(stack, live, "both")
+    targets = tmp_path / "monitoring" / "targets"
+    (flink_targets,) = json.loads((targets / "flink.json").read_text())
+    assert flink_targets == {
+        "targets": ["127.0.0.1:9126", "127.0.0.1:9127", "127.0.0.1:9128"],
+        "labels": {"run": "live"},
+    }
+    assert "http://127.0.0.1:9294/alerts" in (
+        tmp_path / "monitoring" / "alertmanager.yml"
+    ).read_text(encoding="utf-8")  # fmt: skip
+    checked = subprocess.run(
+        ["promtool", "check", "config", tmp_path / "monitoring" / "prometheus.yml"],
+        capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert checked.returncode == 0, checked.stderr
+
+
+def test_monitoring_says_what_it_lacks(monkeypatch: pytest.MonkeyPatch) -> None:
+    config = load_config(LIVE, {"monitoring.export": "fluss"})
+    with pytest.raises(ConfigError, match="nothing answers Prometheus: write metrics or both"):
+        monitors.check(config.monitoring)
+    monkeypatch.setattr("shutil.which", lambda name: None)
+    with pytest.raises(ConfigError, match="apt install prometheus prometheus-alertmanager"):
+        monitors.check(config.monitoring)
+
+
+def test_only_the_notifier_sees_where_alerts_go(tmp_path: Path) -> None:
+    seen = (sys.executable, "-c", "import os; print(os.environ.get('TRADEFLOW_NOTIFY_URLS'))")
+    commands = [flink.Command(name, seen, tmp_path / f"{name}.log") for name in ("notifier", "x")]
+    variables = {**os.environ, "TRADEFLOW_NOTIFY_URLS": "json://secret"}
+    outputs = [tmp_path / "notifier.out", tmp_path / "x.out"]
+    with watch.kept_alive(lambda: commands, variables, tmp_path, lambda *told: None):
+        deadline = time.monotonic() + 20
+        while not all(one.exists() and one.read_text() for one in outputs):
+            assert time.monotonic() < deadline
+            time.sleep(0.05)
+    assert [one.read_text().split()[0] for one in outputs] == ["json://secret", "None"]
+
+
+def test_what_is_no_longer_wanted_ends(tmp_path: Path) -> None:
+    sleeps = (sys.executable, "-c", "import time; time.sleep(60)")
+    wanted = [flink.Command(name, sleeps, tmp_path / f"{name}.log") for name in ("a", "b")]
+    told: list[tuple[str, str]] = []
+    with watch.kept_alive(
+        lambda: wanted, dict(os.environ), tmp_path, lambda name, now, *_: told.append((name, now))
+    ):
+        deadline = time.monotonic() + 20
+        for last in (("b", "running"), ("b", "ended")):
+            while last not in told:
+                assert time.monotonic() < deadline
+                time.sleep(0.05)
+            wanted = wanted[:1]
+    assert ("a", "ended") not in told
 
 
 # ---- jobs ------------------------------------------------------------------------------------
