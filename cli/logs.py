@@ -24,7 +24,8 @@ def logs(
     name: str = typer.Argument(
         "supervisor",
         metavar="[NAME]",
-        help="supervisor, jobmanager, taskmanager-0, zookeeper, coordinator, tablet-0, or client.",
+        help="supervisor, jobmanager, taskmanager-0, zookeeper, coordinator, tablet-0, "
+        "exporter, or client.",
     ),
     folder: live_options.Stack = None,
     lines: int = typer.Option(40, metavar="N", min=0, help="How many of the last lines."),

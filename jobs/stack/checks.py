@@ -15,8 +15,8 @@ from udfs.errors import ConfigError
 
 MB = 1024 * 1024
 # What the processes beside the TaskManagers take at their fullest (docs/live-spikes.md): the store,
-# the JobManager, the supervisor.
-OTHERS_MB = 1000
+# the JobManager, the supervisor; and some 300 MB what watches them.
+OTHERS_MB = 1300
 LEAST_DISK_MB = 2048
 CGROUP = Path("/sys/fs/cgroup")
 

@@ -161,7 +161,7 @@ def from_dict(folder: Path, data: dict[str, Any]) -> Stack:
         supervisor=Process(**data["supervisor"]),
         processes=tuple(Process(**one) for one in data["processes"]),
         jobs=tuple(JobRecord(**one) for one in data["jobs"]),
-        monitoring=data["monitoring"],
+        monitoring=data.get("monitoring", False),
     )
 
 

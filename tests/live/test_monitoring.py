@@ -225,6 +225,14 @@ def check_equal(watched: Watched, found: Samples) -> None:
     assert found.one("engine_matches_emitted_total") == len(matches)
 
 
+def is_equal(watched: Watched) -> bool:
+    try:
+        check_equal(watched, watched.samples())
+    except AssertionError:
+        return False
+    return True
+
+
 def test_metrics_equal_the_tables_and_the_backtest(watched: Watched) -> None:
     found = watched.samples()
     check_equal(watched, found)
@@ -331,6 +339,7 @@ def test_faults_are_told_of_and_cleared(watched: Watched) -> None:
         told = log.read_text()
         for alert in ("FeedStopped", "UnrealizedDrawdown"):
             assert re.search(rf"FIRING critical\] {alert}", told), told
+    wait_for(lambda: is_equal(watched), 120)  # after all of it
     rows = [row for row in watched.rows("risk_alerts_history") if row["account_id"] == OUT]
     assert [(row["code"], row["state"]) for row in rows] == [
         ("DRAWDOWN", "RAISED"), ("DRAWDOWN", "CLEARED"),
