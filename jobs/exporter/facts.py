@@ -97,6 +97,8 @@ class Facts:
         self._waiting: dict[str, deque[Waiting]] = {name: deque() for name in self._symbols}
         self._held: dict[str, deque[Waiting]] = {name: deque() for name in self._symbols}
         self._fed: OrderedDict[int, int] = OrderedDict()
+        # Latency begins with the process: what it reads at its start would look like a burst.
+        self.is_live = False
         self.latency = Histogram(
             "stage_latency_seconds",
             "From the feed's progress of a tick to the stage's, by the store's clock",
@@ -134,7 +136,7 @@ class Facts:
             if len(self._fed) > TICKS_KEPT:
                 self._fed.popitem(last=False)
             return
-        if tick in self._fed:
+        if tick in self._fed and self.is_live:
             waited_ms = max(0, came_ms - self._fed[tick])
             self.latency.labels(name[0]).observe(waited_ms / 1000)
         if name == ENGINE:

@@ -100,6 +100,7 @@ class Reader:
                     self._stop.wait(PAUSE_S)
         if self._stop.is_set():
             raise Stopped
+        self.facts.is_live = True
         self.is_ready, self.read_at = True, time.time()
 
     def follow(self) -> None:

@@ -63,6 +63,7 @@ class World:
     def __init__(self, given: Config | None = None) -> None:
         self.config = given or config()
         self.facts = Facts(plan_run(self.config), PATIENCE_MS)
+        self.facts.is_live = True
         self.risk = Risk(self.config, self.facts)
         self.lock = threading.Lock()
         self.is_ready, self.read_at = True, float("inf")
