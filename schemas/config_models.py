@@ -229,7 +229,7 @@ class IndicatorsConfig(Group):
 
 
 class AlertsConfig(Group):
-    """When risk is told of. Ratios are of equity; None: never.
+    """When risk is told of. Ratios are of equity; None: never. `stale` None: 120 s or two bars.
 
     An alert that was raised is cleared once its value is below `clear_at` times the limit.
     """
@@ -237,7 +237,7 @@ class AlertsConfig(Group):
     drawdown_ratio: PositiveAmount | None = UNIT // 20
     drawdown: PositiveAmount | None = None
     exposure_ratio: PositiveAmount | None = 2 * UNIT
-    stale: PositiveSpan = "120s"
+    stale: PositiveSpan | None = None
     clear_at: PositiveAmount = UNIT * 8 // 10
 
     @model_validator(mode="after")

@@ -31,8 +31,7 @@ from udfs.money import UNIT, plain_text, to_decimal
 from udfs.timeframes import span_ms
 
 FEED = "feed"
-LIQUID_MS = 120_000
-BARS = 2  # so many must be missing at least
+USUAL_MS, BARS = 120_000, 2  # silence, unless bars are so long that two of them are longer
 MS = 1000
 OF_ACCOUNTS = (DRAWDOWN, EXPOSURE)
 
@@ -43,13 +42,11 @@ class Risk:
     def __init__(self, config: Config, facts: Facts) -> None:
         limits = config.monitoring.alerts
         self._facts, self._limits = facts, limits
-        # A bar that is longer than the span is no silence.
-        self._stale_ms = max(span_ms(limits.stale), BARS * facts.plan.base_ms)
+        usual_ms = max(USUAL_MS, BARS * facts.plan.base_ms)
+        self._stale_ms = span_ms(limits.stale) if limits.stale else usual_ms
         self._stale = self._stale_ms * UNIT // MS
         self.stale_after_ms = {
-            name: span_ms(one.stale_after)
-            if one.stale_after
-            else max(LIQUID_MS, BARS * facts.plan.base_ms)
+            name: span_ms(one.stale_after) if one.stale_after else usual_ms
             for name, one in config.symbols.items()
             if one.stale_after or one.liquid
         }

@@ -294,7 +294,7 @@ def test_defaults_are_the_documented_ones() -> None:
                 "drawdown_ratio": "0.05",
                 "drawdown": None,
                 "exposure_ratio": "2",
-                "stale": "120s",
+                "stale": None,
                 "clear_at": "0.8",
             },
         },
