@@ -8,11 +8,11 @@ stays.
 import time
 from collections.abc import Iterable, Iterator, Sequence
 
-from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
 from prometheus_client.metrics_core import Metric
 from prometheus_client.registry import Collector
 
 from jobs.exporter.facts import Facts
+from jobs.exporter.families import Values, counter, gauge
 from jobs.exporter.health import Health
 from jobs.exporter.reader import Reader
 from jobs.exporter.risk import Risk
@@ -21,8 +21,6 @@ from udfs.money import UNIT
 
 AWAY_S = 5.0  # without an answer for so long, the store is away
 MS = 1000
-
-Values = Iterable[tuple[tuple[str, ...], float]]
 
 
 class Figures(Collector):
@@ -40,8 +38,8 @@ class Figures(Collector):
         now = time.time()
         read_at = self._reader.read_at
         is_here = read_at is not None and now - read_at < AWAY_S
-        yield _gauge("tradeflow_store_up", "Whether the store answers", (), [((), float(is_here))])
-        yield _gauge(
+        yield gauge("tradeflow_store_up", "Whether the store answers", (), [((), float(is_here))])
+        yield gauge(
             "tradeflow_exporter_ready",
             "Whether all tables were read once",
             (),
@@ -68,7 +66,7 @@ class Figures(Collector):
             for one, total in monitoring.totals(mark for _, mark in marks).items()
             if one not in mixed
         }
-        yield _gauge(
+        yield gauge(
             "te_unrealized_pnl_total",
             "What open positions would give at the last closes, before fees",
             owner,
@@ -83,14 +81,14 @@ class Figures(Collector):
             ("te_net_pnl_total", "Realized profit, after fees", 1),
         ):
             values = ((one, both[at]) for one, both in realized.items() if one not in mixed)
-            yield _gauge(name, words, owner, _amounts(values))
-        yield _gauge(
+            yield gauge(name, words, owner, _amounts(values))
+        yield gauge(
             "te_net_exposure",
             "Open positions at the last closes, short ones below 0",
             owner,
             _amounts((one, total.exposure) for one, total in totals.items()),
         )
-        yield _gauge(
+        yield gauge(
             "te_open_positions_count",
             "Open positions",
             owner,
@@ -109,7 +107,7 @@ class Figures(Collector):
             for account, own in by_account.items()
             for symbol in monitoring.largest(own, self._top_k)
         ]
-        return _gauge(
+        return gauge(
             "te_unrealized_pnl_topk",
             "The symbols with the largest unrealized profit or loss",
             ("account", "symbol"),
@@ -118,45 +116,45 @@ class Figures(Collector):
 
     def _counters(self) -> Iterator[Metric]:
         facts = self._reader.facts
-        yield _counter(
+        yield counter(
             "tp_signals_accepted",
             "Signals that the gate let through",
             ("account", "reason"),
             facts.accepted.items(),
         )
-        yield _counter(
+        yield counter(
             "tp_signals_rejected",
             "Signals that the gate refused",
             ("account", "code"),
             facts.refused.items(),
         )
-        yield _counter(
+        yield counter(
             "strategy_signals",
             "Signals of a strategy",
             ("strategy",),
             (((one,), count) for one, count in facts.signals.items()),
         )
-        yield _counter("engine_matches_emitted", "Closed segments", (), [((), facts.matches)])
-        yield _counter("engine_duplicates", "Fills that came again", (), [((), facts.duplicates)])
-        yield _counter(
+        yield counter("engine_matches_emitted", "Closed segments", (), [((), facts.matches)])
+        yield counter("engine_duplicates", "Fills that came again", (), [((), facts.duplicates)])
+        yield counter(
             "progress_gaps",
             "Times that a stage went on without another",
             ("stage",),
             (((one,), count) for one, count in facts.gaps.items()),
         )
-        yield _counter(
+        yield counter(
             "rows_rejected",
             "Rows that broke their table's contract",
             ("table", "code"),
             facts.rejects.items(),
         )
-        yield _gauge(
+        yield gauge(
             "tp_open_symbols",
             "Symbols open before the account's last decision",
             ("account",),
             (((one,), float(last.open)) for one, last in facts.gate.items()),
         )
-        yield _gauge(
+        yield gauge(
             "tp_reserved_symbols",
             "Symbols reserved before the account's last decision",
             ("account",),
@@ -168,7 +166,7 @@ class Figures(Collector):
         if read_at is None:
             return
         if facts.plan.has_paper:
-            yield _gauge(
+            yield gauge(
                 "te_rollup_staleness_seconds",
                 "How long the symbol's oldest bar waits that positions do not cover",
                 ("symbol",),
@@ -178,7 +176,7 @@ class Figures(Collector):
                 ),
             )
         if facts.feed_ms is not None:
-            yield _gauge(
+            yield gauge(
                 "prices_feed_age_seconds",
                 "Since the feed's newest progress, by the clock",
                 (),
@@ -186,13 +184,13 @@ class Figures(Collector):
             )
         if not is_here:
             return
-        yield _gauge(
+        yield gauge(
             "prices_bar_delay_seconds",
             "How far the symbol's last bar is behind the feed's newest progress",
             ("symbol",),
             (((one,), ms / MS) for one, ms in facts.bar_delay_ms().items()),
         )
-        yield _gauge(
+        yield gauge(
             "stage_lag_seconds",
             "How far a stage is behind the feed in event time",
             ("stage",),
@@ -210,7 +208,7 @@ def _accounts(facts: Facts) -> Iterator[Metric]:
     ):
         values = (((one,), getattr(account, attribute)) for one, account in accounts.items())
         known = ((labels, value) for labels, value in values if value is not None)
-        yield _gauge(name, words, ("account",), _amounts(known))
+        yield gauge(name, words, ("account",), _amounts(known))
 
 
 def _age(now: float, since_ms: int | None, read_at: float, is_here: bool) -> float:
@@ -221,19 +219,3 @@ def _age(now: float, since_ms: int | None, read_at: float, is_here: bool) -> flo
 
 def _amounts(values: Iterable[tuple[tuple[str, ...], int]]) -> Values:
     return ((labels, amount / UNIT) for labels, amount in values)
-
-
-def _gauge(name: str, words: str, labels: Sequence[str], values: Values) -> Metric:
-    family = GaugeMetricFamily(name, words, labels=labels)
-    for found, value in values:
-        family.add_metric(found, value)
-    return family
-
-
-def _counter(
-    name: str, words: str, labels: Sequence[str], values: Iterable[tuple[tuple[str, ...], int]]
-) -> Metric:
-    family = CounterMetricFamily(name, words, labels=labels)
-    for found, count in values:
-        family.add_metric(found, count)
-    return family

@@ -6,9 +6,9 @@ import threading
 from collections.abc import Iterator
 from pathlib import Path
 
-from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
 from prometheus_client.metrics_core import Metric
 
+from jobs.exporter.families import counter, gauge
 from jobs.stack import names
 from jobs.stack.rest import Flink, FlinkAwayError
 from jobs.stack.state import RUNNING, Stack, read
@@ -53,30 +53,30 @@ class Health:
         """As of the last look; the disk as it is now."""
         with self._lock:
             jobs, processes = self._jobs, self._processes
-        up = GaugeMetricFamily("tradeflow_job_up", "Whether all of a job runs", labels=["job"])
-        for name, is_up in jobs.items():
-            up.add_metric([name], float(is_up))
-        yield up
-        lives = GaugeMetricFamily(
-            "tradeflow_process_up", "Whether a process of the stack lives", labels=["process"]
+        yield gauge(
+            "tradeflow_job_up",
+            "Whether all of a job runs",
+            ("job",),
+            (((name,), float(is_up)) for name, is_up in jobs.items()),
         )
-        starts = CounterMetricFamily(
+        yield gauge(
+            "tradeflow_process_up",
+            "Whether a process of the stack lives",
+            ("process",),
+            (((name,), float(is_up)) for name, (is_up, _) in processes.items()),
+        )
+        yield counter(
             "tradeflow_process_starts",
             "How often the supervisor has started a process",
-            labels=["process"],
+            ("process",),
+            (((name,), count) for name, (_, count) in processes.items()),
         )
-        for name, (is_up, count) in processes.items():
-            lives.add_metric([name], float(is_up))
-            starts.add_metric([name], count)
-        yield lives
-        yield starts
         disk = shutil.disk_usage(self._folder)
-        yield GaugeMetricFamily(
-            "tradeflow_disk_free_bytes", "Left on the disk of the stack's folder", disk.free
-        )
-        yield GaugeMetricFamily(
-            "tradeflow_disk_size_bytes", "Size of the disk of the stack's folder", disk.total
-        )
+        for name, words, size in (
+            ("free", "Left on the disk of the stack's folder", disk.free),
+            ("size", "Size of the disk of the stack's folder", disk.total),
+        ):
+            yield gauge(f"tradeflow_disk_{name}_bytes", words, (), [((), size)])
 
 
 def _lives(pid: int | None) -> bool:

@@ -6,10 +6,10 @@ What stands as raised is read back from the table, so that another process goes 
 
 from collections.abc import Iterable, Iterator
 
-from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.metrics_core import Metric
 
 from jobs.exporter.facts import Facts
+from jobs.exporter.families import gauge
 from jobs.store.reading import Record
 from schemas.config_models import Config
 from schemas.ops import RISK_ALERTS_HISTORY
@@ -116,35 +116,33 @@ class Risk:
 
     def metrics(self) -> Iterator[Metric]:
         """How alerts stand."""
-        active = GaugeMetricFamily(
-            "risk_alert_active", "Whether an alert of risk stands", labels=["code", "subject"]
+        yield gauge(
+            "risk_alert_active",
+            "Whether an alert of risk stands",
+            ("code", "subject"),
+            ((subject, float(one.is_active)) for subject, one in self._standing.items()),
         )
-        for subject, standing in self._standing.items():
-            active.add_metric(subject, float(standing.is_active))
-        yield active
 
     def limits(self) -> Iterator[Metric]:
         """Where alerts begin, of which the configuration alone decides."""
-        limits = GaugeMetricFamily(
-            "risk_threshold", "Where alerts of risk begin, by monitoring.alerts", labels=["code"]
+        limits = {
+            "DRAWDOWN_RATIO": self._limits.drawdown_ratio,
+            "DRAWDOWN_ABSOLUTE": self._limits.drawdown,
+            "EXPOSURE_RATIO": self._limits.exposure_ratio,
+            "STALE_SECONDS": self._stale,
+        }
+        yield gauge(
+            "risk_threshold",
+            "Where alerts of risk begin, by monitoring.alerts",
+            ("code",),
+            (((code,), limit / UNIT) for code, limit in limits.items() if limit is not None),
         )
-        for code, limit in (
-            ("DRAWDOWN_RATIO", self._limits.drawdown_ratio),
-            ("DRAWDOWN_ABSOLUTE", self._limits.drawdown),
-            ("EXPOSURE_RATIO", self._limits.exposure_ratio),
-            ("STALE_SECONDS", self._stale),
-        ):
-            if limit is not None:
-                limits.add_metric([code], limit / UNIT)
-        yield limits
-        symbols = GaugeMetricFamily(
+        yield gauge(
             "prices_stale_after_seconds",
             "How long the symbol may be without a bar, in the feed's time",
-            labels=["symbol"],
+            ("symbol",),
+            (((name,), ms / MS) for name, ms in self.stale_after_ms.items()),
         )
-        for name, ms in self.stale_after_ms.items():
-            symbols.add_metric([name], ms / MS)
-        yield symbols
 
     def row(self, change: Change) -> list[object]:
         """The change as a row of risk_alerts_history."""
