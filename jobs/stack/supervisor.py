@@ -10,8 +10,8 @@ import signal
 import sys
 import threading
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import FrameType
 from typing import NoReturn
@@ -131,12 +131,8 @@ def run(folder: Path) -> int:
                 log(f"ended process {left.pid}, a {left.kind} that an earlier supervisor had left")
             with fluss_run.running(store) as running:
                 tell_store(running, told)
-                with kept_alive(
-                    lambda: [*commands, *monitors.commands(read(folder) or stack)],
-                    flink.variables(folder),
-                    folder,
-                    told,
-                ):
+                wanted = Wanted(commands, stack)
+                with kept_alive(wanted, flink.variables(folder), folder, told):
                     told.supervisor(RUNNING)
                     keep_store(running, told)
     except Stopped:
@@ -150,6 +146,19 @@ def run(folder: Path) -> int:
     if code == 0:
         told.supervisor(ENDED)
     return code
+
+
+class Wanted:
+    """The processes that the stack should have by now, as its file says."""
+
+    def __init__(self, commands: Sequence[flink.Command], stack: Stack) -> None:
+        self._commands, self._stack = commands, stack
+
+    def __call__(self) -> list[flink.Command]:
+        """What Flink needs, and what watches; as before where the file can't be read."""
+        with suppress(ConfigError, OSError):
+            self._stack = read(self._stack.folder) or self._stack
+        return [*self._commands, *monitors.commands(self._stack)]
 
 
 def parts(stack: Stack, live: LiveConfig) -> tuple[fluss_store.Store, list[flink.Command]]:
