@@ -73,10 +73,10 @@ class Health:
         )
         disk = shutil.disk_usage(self._folder)
         for name, words, size in (
-            ("free", "Left on the disk of the stack's folder", disk.free),
-            ("size", "Size of the disk of the stack's folder", disk.total),
+            ("tradeflow_disk_free_bytes", "Left on the disk of the stack's folder", disk.free),
+            ("tradeflow_disk_size_bytes", "Size of the disk of the stack's folder", disk.total),
         ):
-            yield gauge(f"tradeflow_disk_{name}_bytes", words, (), [((), size)])
+            yield gauge(name, words, (), [((), size)])
 
 
 def _lives(pid: int | None) -> bool:

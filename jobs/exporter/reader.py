@@ -33,6 +33,8 @@ from schemas.trading import (
 from udfs.errors import ConfigError
 
 POLL_MS = 1000  # how long a table is asked for rows that are not there yet
+# The store answers a request as soon as there is one row; a busy table would be asked all the time.
+GATHER_S = 0.2
 TURN_S = 0.3  # after which `follow` returns even if none came
 LOOK_S = 1.0  # how often it looks whether the store still answers
 TAIL_ROWS = 50_000
@@ -168,4 +170,5 @@ class Reader:
 
 
 async def _rows(scanner: fluss.LogScanner) -> list[fluss.ScanRecord]:
+    await asyncio.sleep(GATHER_S)
     return list(await scanner.poll(POLL_MS))

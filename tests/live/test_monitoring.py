@@ -23,6 +23,7 @@ import pytest
 
 from feeds.live.replay import Pace, replay
 from jobs.stack import control, ending
+from jobs.stack.rest import Flink
 from jobs.stack.scrape import Samples, scrape
 from jobs.stack.state import Stack
 from jobs.store import reading
@@ -34,6 +35,7 @@ from schemas.tables import TABLES
 from schemas.trading import EXEC_REPORT_HISTORY
 from tests import dashboards, runs
 from tests.live.live_runs import MINUTE_MS, current, kill, wait_for, write_bars
+from udfs.errors import Refusal
 from udfs.simulate import EXAMPLE_SYMBOLS
 
 MINUTES = 600
@@ -41,6 +43,10 @@ OUT = "out"  # an account with a broker of its own
 SYMBOLS = [one.symbol for one in EXAMPLE_SYMBOLS]
 HELD, LIQUID = SYMBOLS[0], SYMBOLS[1]
 FIRES_S, CLEARS_S = 60.0, 90.0
+COUNTERS = (
+    "tp_signals_accepted_total", "tp_signals_rejected_total", "strategy_signals_total",
+    "engine_matches_emitted_total", "progress_gaps_total", "rows_rejected_total",
+)  # fmt: skip
 LABELS = {"job_name"}  # of rules, which look like metrics
 # Spans of the rules, shorter: the faults are the same.
 SHORTER = (
@@ -124,7 +130,7 @@ def configuration(prices: str) -> dict[str, Any]:
     ]  # fmt: skip
     tree["symbols"][LIQUID] = {**tree["symbols"][LIQUID], "stale_after": "10m"}
     tree["monitoring.alerts"] = {
-        "drawdown_ratio": "0.2", "drawdown": "400", "exposure_ratio": "1000", "stale": "20s",
+        "drawdown_ratio": "0.2", "drawdown": "400", "exposure_ratio": "2", "stale": "20s",
     }  # fmt: skip
     return tree
 
@@ -305,9 +311,34 @@ def selectors(watched: Watched) -> set[str]:
     return found - {"group_left", "predict_linear", *LABELS}
 
 
+@contextmanager
+def counting(watched: Watched) -> Iterator[dict[Any, list[float]]]:
+    """What counters of rows say, once a second; none where the exporter does not answer."""
+    found: dict[Any, list[float]] = {}
+    done = threading.Event()
+
+    def look() -> None:
+        address = f"http://127.0.0.1:{watched.stack.ports.exporter}/metrics"
+        while not done.wait(1.0):
+            with suppress(Refusal):
+                samples = scrape(address)
+                for name in COUNTERS:
+                    for one in samples.of(name):
+                        series = (name, *sorted(one.labels.items()))
+                        found.setdefault(series, []).append(one.value)
+
+    thread = threading.Thread(target=look, daemon=True)
+    thread.start()
+    try:
+        yield found
+    finally:
+        done.set()
+        thread.join(20)
+
+
 def test_faults_are_told_of_and_cleared(watched: Watched) -> None:
     report(watched, HELD, "1000")
-    with feeding(watched):
+    with counting(watched) as counted, feeding(watched):
         wait_for(lambda: (OUT, "cross") in by_owner(watched.samples(), "te_net_exposure"), 60)
         time.sleep(10)
         drill(watched, "FeedStopped", watched.pause.set, watched.pause.clear)
@@ -321,12 +352,31 @@ def test_faults_are_told_of_and_cleared(watched: Watched) -> None:
             lambda: watched.closes.update(fall),
             lambda: watched.closes.update(back),
         )
+        drill(
+            watched,
+            "ExposureHigh",
+            lambda: report(watched, HELD, "2000", "more"),
+            lambda: report(watched, HELD, "2000", "less", "SELL"),
+        )
         drill(watched, "RowsRejected", lambda: garbage(watched), lambda: None)
+        drill(watched, "RestartsInARow", lambda: thrice(watched, "notifier"), lambda: None)
         checkpoints = watched.stack.folder / "flink" / "checkpoints"
         drill(watched, "CheckpointFailing", lambda: block(checkpoints), lambda: free(checkpoints))
         kill_task_manager = (lambda: kill(watched.stack.folder, "taskmanager-0"), lambda: None)
         drill(watched, "JobNotRunning", *kill_task_manager)
-        for alert, name in (("ExporterDown", "exporter"), ("StoreAway", "tablet-0")):
+        drill(
+            watched,
+            "GateWithoutUpstream",
+            lambda: cancel(watched, "strategies"),
+            lambda: control.up(watched.config, watched.stack.folder),
+        )
+        for alert, name in (
+            ("FlinkMetricsDown", "taskmanager-0"),
+            ("RollupStale", "taskmanager-0"),
+            ("ExporterDown", "exporter"),
+            ("StoreAway", "tablet-0"),
+        ):
+            wait_for(lambda name=name: watched.pid(name) is not None, 60)  # type: ignore[misc]
             pid = watched.pid(name)
             assert pid is not None
             drill(
@@ -340,9 +390,13 @@ def test_faults_are_told_of_and_cleared(watched: Watched) -> None:
         for alert in ("FeedStopped", "UnrealizedDrawdown"):
             assert re.search(rf"FIRING critical\] {alert}", told), told
     wait_for(lambda: is_equal(watched), 120)  # after all of it
+    for series, values in counted.items():
+        assert values == sorted(values), series  # absent at times, and never less or more
+        assert values[-1] <= (watched.samples().one(series[0], **dict(series[1:])) or 0), series
     rows = [row for row in watched.rows("risk_alerts_history") if row["account_id"] == OUT]
     assert [(row["code"], row["state"]) for row in rows] == [
         ("DRAWDOWN", "RAISED"), ("DRAWDOWN", "CLEARED"),
+        ("EXPOSURE", "RAISED"), ("EXPOSURE", "CLEARED"),
     ]  # fmt: skip
     silence = [row for row in watched.rows("risk_alerts_history") if "feed" in row["message"]]
     states = [row["state"] for row in silence]
@@ -364,18 +418,35 @@ def drill(
     print(f"{alert}: fired after {fired:.0f} s, over {cleared:.0f} s after the cure")
 
 
-def report(watched: Watched, symbol: str, worth: str) -> None:
-    """The account outside buys for so much."""
+def report(
+    watched: Watched, symbol: str, worth: str, order: str = "drill", side: str = "BUY"
+) -> None:
+    """The account outside buys or sells for so much."""
     close = Decimal(str(watched.closes[symbol]))
     row = {
-        "account_id": OUT, "strategy_id": "cross", "symbol": symbol, "order_id": "drill",
-        "fill_id": "1", "side": "BUY", "fill_qty": Decimal(worth) / close, "fill_price": close,
+        "account_id": OUT, "strategy_id": "cross", "symbol": symbol, "order_id": order,
+        "fill_id": "1", "side": side, "fill_qty": Decimal(worth) / close, "fill_price": close,
         "ts": watched.next_ts, "fee": Decimal(0), "run_id": watched.config.run.id,
     }  # fmt: skip
     row["fill_qty"] = row["fill_qty"].quantize(Decimal("0.001"))  # type: ignore[union-attr]
     values = [row.get(column.name) for column in EXEC_REPORT_HISTORY.stored]
     with watched.client() as client:
         client.write(Writing(EXEC_REPORT_HISTORY, [values]))
+
+
+def thrice(watched: Watched, name: str) -> None:
+    """kill -9 a process, and twice again what comes back."""
+    for _ in range(3):
+        wait_for(lambda: watched.pid(name) is not None, 30)
+        kill(watched.stack.folder, name)
+        time.sleep(1)
+
+
+def cancel(watched: Watched, name: str) -> None:
+    """End a job as nobody should."""
+    flink = Flink(watched.stack.rest, watched.stack.prefix)
+    (job,) = [one for one in flink.jobs() if one.name == name]
+    flink.cancel(job.job_id)
 
 
 def garbage(watched: Watched) -> None:
