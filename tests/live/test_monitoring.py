@@ -130,7 +130,7 @@ def configuration(prices: str) -> dict[str, Any]:
     ]  # fmt: skip
     tree["symbols"][LIQUID] = {**tree["symbols"][LIQUID], "stale_after": "10m"}
     tree["monitoring.alerts"] = {
-        "drawdown_ratio": "0.2", "drawdown": "400", "exposure_ratio": "2", "stale": "20s",
+        "drawdown_ratio": "0.2", "drawdown": "400", "exposure_ratio": "50", "stale": "20s",
     }  # fmt: skip
     return tree
 
@@ -355,8 +355,8 @@ def test_faults_are_told_of_and_cleared(watched: Watched) -> None:
         drill(
             watched,
             "ExposureHigh",
-            lambda: report(watched, HELD, "2000", "more"),
-            lambda: report(watched, HELD, "2000", "less", "SELL"),
+            lambda: report(watched, HELD, "60000", "more"),
+            lambda: report(watched, HELD, "60000", "less", "SELL"),
         )
         drill(watched, "RowsRejected", lambda: garbage(watched), lambda: None)
         drill(watched, "RestartsInARow", lambda: thrice(watched, "notifier"), lambda: None)
