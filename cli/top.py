@@ -73,8 +73,9 @@ def view(name: str, found: "Samples") -> "Group":
     if found.one("tradeflow_store_up") != 1.0:
         parts.append(Text("the store does not answer: no figure of it is shown", style="bold red"))
     else:
-        for table in (_accounts, _pairs, _symbols, _refused):
-            parts += [table(found), Text()]
+        for grid in (_accounts(found), _pairs(found), _symbols(found), _refused(found)):
+            if grid.row_count:
+                parts += [grid, Text()]
     return Group(*parts)
 
 
