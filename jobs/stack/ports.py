@@ -18,6 +18,7 @@ STEP = 100
 SETS = 50
 # Ports of this user's stacks on this machine: a file each, with the folder of the stack.
 CLAIMS = Path(tempfile.gettempdir()) / f"tradeflow-ports-{os.getuid()}"
+POLL_S = 0.2
 CLAIM_S = 10.0  # within which a stack that is being started has a supervisor
 
 
@@ -27,6 +28,8 @@ def claim_ports(folder: Path, remembered: Ports | None, is_fixed: bool) -> Ports
     A port looks free while its stack is being started, or one of its processes is.
     """
     CLAIMS.mkdir(mode=0o700, exist_ok=True)
+    if remembered and not is_fixed:
+        _wait_for(remembered, folder)
     with (CLAIMS / "lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         ports = choose_ports(
@@ -35,6 +38,18 @@ def claim_ports(folder: Path, remembered: Ports | None, is_fixed: bool) -> Ports
         for port in ports:
             (CLAIMS / str(port)).write_text(str(folder), encoding="utf-8")
     return ports
+
+
+def _wait_for(ports: Ports, folder: Path) -> None:
+    """Give processes that have just ended a moment to leave the ports of the stack.
+
+    Its jobs know the store by them: on others they would find nothing.
+    """
+    deadline = time.monotonic() + CLAIM_S
+    while time.monotonic() < deadline and not all(map(is_free, ports)):
+        if any(_is_claimed(port, folder) for port in ports):
+            return  # another stack has them
+        time.sleep(POLL_S)
 
 
 def _is_claimed(port: int, folder: Path) -> bool:
