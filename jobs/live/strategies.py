@@ -2,8 +2,8 @@
 
 Reads indicator_history and the indicators' progress; writes strategy_signal_history and its latest
 form, and tells progress for each strategy of the configuration by itself. Key: symbol. State: the
-last row of every timeframe (udfs/dense_live.py); where a strategy has joined it is made anew from the bars
-of the log, as the rows of the table before lack that one's features.
+last row of every timeframe (udfs/dense_live.py). Where a strategy has joined it is made anew from
+the log's bars, as the rows of the table before lack that one's features.
 """
 
 from functools import partial
