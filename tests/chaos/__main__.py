@@ -1,6 +1,7 @@
 """A stack of its own, fed with simulated bars, while its processes are killed and paused.
 
-    python -m tests.chaos [--kills 100] [--seed 7] [--store fluss] [--patience SECONDS] [--out DIR]
+    python -m tests.chaos [--kills 100] [--seed 7] [--store fluss] [--patience SECONDS]
+                          [--minutes M] [--out DIR]
 
 Without --patience every stage waits for ever, and in the end each table equals the backtest's of
 the same bars. With --patience 5 what must hold then is looked at: each signal decided once, the
@@ -9,6 +10,7 @@ where anything is wrong.
 """
 
 import argparse
+import math
 import shutil
 import sys
 import time
@@ -66,7 +68,8 @@ def run(site: Site, asked: Any, bounded: Path | None, ends: dict[str, int]) -> r
     with Watcher(site) as watcher, Feeder(site, asked.speed, folder / "feeder.log") as feeder:
         hand = Hand(site, feeder, folder / "up.log")
         try:
-            outcomes = disturb(faults, hand, feeder, watcher, Pace(), say)
+            pace = Pace(limit_s=asked.minutes * 60)
+            outcomes = disturb(faults, hand, feeder, watcher, pace, say)
             problem = feeder.finish(FINISH_PATIENCE_S)
         except StandstillError as error:
             problem = str(error)
@@ -109,6 +112,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--seed", type=int, default=7, help="of bars and faults")
     parser.add_argument("--store", default="fluss", choices=("fluss", "kafka"))
     parser.add_argument("--patience", type=float, help="seconds; none: for ever")
+    parser.add_argument("--minutes", type=float, default=math.inf, help="no fault begins later")
     parser.add_argument("--speed", default="60x", help="of the feed")
     parser.add_argument("--out", type=Path, default=Path(".run/chaos"))
     return parser.parse_args()

@@ -1,5 +1,6 @@
 """Faults one after another on a run that is fed: what each one did to its output."""
 
+import math
 import time
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
@@ -15,11 +16,12 @@ FIRST_S = 180.0
 class Pace(NamedTuple):
     """`settle_s`: a fault is over once a minute that was fed so long after it has been decided.
 
-    `recover_s`: how long that may take beyond the pause.
+    `recover_s`: how long that may take beyond the pause. No fault begins after `limit_s`.
     """
 
     settle_s: float = 10.0
     recover_s: float = 420.0
+    limit_s: float = math.inf
 
 
 class Outcome(NamedTuple):
@@ -49,10 +51,12 @@ def disturb(
     """Do all faults; StandstillError where the run does not go on after one."""
     found: list[Outcome] = []
     wait_until(lambda: watcher.told().gate is not None, FIRST_S, "the gate has told nothing")
+    until = time.monotonic() + pace.limit_s
     with nothing_paused(hand):
         for number, fault in enumerate(faults):
-            if feeder.is_done:
-                note(f"no bars are left: {len(faults) - number} faults are left out")
+            if feeder.is_done or time.monotonic() > until:
+                what = "no bars are" if feeder.is_done else "no time is"
+                note(f"{what} left: {len(faults) - number} faults are left out")
                 break
             time.sleep(fault.wait_s)
             began = time.monotonic()
