@@ -11,10 +11,11 @@ from tests.chaos.watching import Watcher
 
 POLL_S = 0.2
 FIRST_S = 180.0
+GOES_ON = 3  # ticks
 
 
 class Pace(NamedTuple):
-    """`settle_s`: a fault is over once a minute that was fed so long after it has been decided.
+    """`settle_s`: a fault is over once so long after it some more ticks have been decided.
 
     `recover_s`: how long that may take beyond the pause. No fault begins after `limit_s`.
     """
@@ -71,15 +72,15 @@ def disturb(
 
 
 def settle(fault: Fault, hand: Hand, feeder: Feeder, watcher: Watcher, pace: Pace) -> None:
-    """Return once a minute that was fed a while after the fault has been decided."""
+    """Return once some ticks have been decided a while after the fault."""
     hand.let_go()
     time.sleep(pace.settle_s)
-    mark = watcher.told().feed or 0
+    mark = watcher.arrived()
 
     def goes_on() -> bool:
-        return (watcher.told().gate or 0) > mark or feeder.is_done
+        return watcher.arrived() >= mark + GOES_ON or feeder.is_done
 
-    what = f"fault {fault.number}, {fault.target} {fault.how}: nothing was decided beyond {mark}"
+    what = f"fault {fault.number}, {fault.target} {fault.how}: nothing was decided any more"
     wait_until(goes_on, pace.recover_s, what)
 
 

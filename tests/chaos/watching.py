@@ -42,6 +42,10 @@ class Watcher:
         """How far they are."""
         return Told(self._newest.get(FEED), self._newest.get(LAST))
 
+    def arrived(self) -> int:
+        """How many ticks of the gate were seen."""
+        return len(self._arrivals)
+
     def stood_s(self, since: float, until: float) -> tuple[float, float]:
         """The longest time without a new tick of the gate, and its end after `since`, seconds.
 
