@@ -11,16 +11,24 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
+import pyarrow.parquet as pq
 import pytest
+import yaml
 
-from feeds.live.tables import read_frame
+from feeds.live.tables import read_frame, read_table
 from jobs.stack import processes
+from tests import live_equal, runs
 from tests.live.drill_page import PAGE, Drill, drills, missing
 from udfs.features import FEATURE_VERSION
 
 ROOT = Path(__file__).resolve().parents[2]
 DRILLS = drills(PAGE.read_text(encoding="utf-8"))
 LIMIT_S = 420
+EVER = {"ALFAUSD": 1 << 62, "BRAVOUSD": 1 << 62}
+EQUAL = {
+    name: live_equal.COMPARED[name][1]
+    for name in ("accepted_trade_signal_history", "trade_match_history", "open_positions_lots")
+}
 NEW_VERSION = "as of the drill"
 GIT = f"""#!/bin/sh
 sed -i 's/^FEATURE_VERSION = .*/FEATURE_VERSION = "{NEW_VERSION}"/' "$2/udfs/features/catalog.py"
@@ -68,6 +76,8 @@ def test_drill(place: Path, drill: Drill) -> None:
         assert missing(block.expected, done.stdout) is None
     if drill.title == "Upgrade":
         check_upgraded(place)
+    if drill.title == "Restore":
+        check_equal(place)
 
 
 def check_upgraded(place: Path) -> None:
@@ -77,3 +87,22 @@ def check_upgraded(place: Path) -> None:
     assert set(rows.indicator_version) == {FEATURE_VERSION, NEW_VERSION}
     assert old.ts.max() < new.ts.min()
     assert set(new.indicator_version) == {NEW_VERSION}
+
+
+def check_equal(place: Path) -> None:
+    """After all drills the paper account's rows are those of one backtest of the same hours."""
+    tree = yaml.safe_load((place / "drill.yaml").read_text(encoding="utf-8"))
+    tree |= {"prices.files": str(place / "bars" / "*.parquet"), "store.kind": "files"}
+    tree |= {"run": {"id": "drill", "end": "2024-03-01T17:00:00Z"}}
+    folder = runs.run(tree, place / "whole").folder
+    stack = str(place / ".run" / "live" / "drill")
+    for name, live in EQUAL.items():
+        mine = pq.read_table(folder / f"{name}.parquet").to_pylist()
+        theirs = read_table(live, stack=stack).to_pylist()
+        ts = live_equal.COMPARED[name][0]
+        found = [
+            live_equal.keyed(name, ts, [row for row in rows if row["account_id"] == "paper"], EVER)
+            for rows in (mine, theirs)
+        ]
+        assert live_equal.difference(name, *found) == []
+        assert len(found[0]) > 0
