@@ -239,8 +239,13 @@ class Order:
         return self._start
 
     def _needed(self, tick: int) -> list[Upstream]:
-        """Before the first tick there was none."""
-        return [one for one in self._stage.upstreams if not (one.lag_ms and tick == self._start)]
+        """Before the first tick there was none, and who joins later has told nothing before."""
+        return [
+            one
+            for one in self._stage.upstreams
+            if not (one.lag_ms and tick == self._start)
+            and (one.from_ts is None or tick > one.from_ts)
+        ]
 
     def _missing(self, tick: int) -> list[Name]:
         """Upstream instances whose progress, or some of whose rows, are not there."""
