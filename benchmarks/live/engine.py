@@ -3,14 +3,16 @@
     python benchmarks/live/engine.py [RATE [SECONDS [ACCOUNTS [PARALLELISM [TASK_MANAGERS]]]]]
                                                                      2000 120 2 1 1
 
-RATE reports a second go through `tradeflow ingest` for SECONDS; 0: RATE x SECONDS of 2000 x SECONDS
-at once, which gives the most that the engine takes. Every report is a fill, every fourth closes a
+RATE reports a second go through `tradeflow ingest` for SECONDS; 0: 2000 x SECONDS at once, which
+gives the most that the engine takes. Every report is a fill, every fourth closes a
 lot; of 100 one is a copy. Lag: reports in the store that no change of position tells of yet.
 Asked for: 2,000 a second, and a lag that does not grow.
 """
 
 import contextlib
 import json
+import os
+import signal
 import subprocess
 import sys
 import tempfile
@@ -43,6 +45,7 @@ COPY_OF = 100  # one of 100 is a copy
 STEPS = (
     *[("BUY", "1.0625")] * 3, ("SELL", "3.5"), *[("BUY", "1.0625")] * 3, ("SELL", "2.875"),
 )  # fmt: skip
+MOST = 2_000  # a second are asked for
 LOOK_S = 1.0
 LONGEST_S = 600
 MOST_LAG_S = 3.0  # what the last third's mean lag may be, in seconds of the rate
@@ -66,6 +69,7 @@ class Seen(NamedTuple):
 
 def main() -> None:
     """Run and print."""
+    signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(128 + number))
     given = [int(text) for text in sys.argv[1:]]
     rate, seconds, accounts, parallelism, managers = (*given, *(2000, 120, 2, 1, 1)[len(given) :])
     tree = configuration(accounts, parallelism, managers)
@@ -79,7 +83,9 @@ def main() -> None:
             with Client(up.stack.bootstrap, up.stack.database) as client, Watch(folder) as watch:
                 passed = measure(client, folder, Path(name) / "run.yaml", rate, seconds, accounts)
             watch.show()
+            busy_s = watch.share() * (os.cpu_count() or 1) * watch.seconds()
             print(f"memory at most {watch.most_pss() / MIB:.0f} MB")
+            print(f"processor time a report: {busy_s / wanted(rate, seconds) * 1e6:.0f} us")
         finally:
             ending.down(folder, savepoint=False)
     sys.exit(0 if passed else 1)
@@ -125,14 +131,19 @@ def reports(count: int, accounts: int, rate: int) -> Iterator[str]:
         )
 
 
+def wanted(rate: int, seconds: int) -> int:
+    """How many reports are none of the copies."""
+    count = (rate or MOST) * seconds
+    return count - count // COPY_OF
+
+
 def measure(
     client: Client, folder: Path, config: Path, rate: int, seconds: int, accounts: int
 ) -> bool:
     """Feed, look once a second, print; whether the lag stayed small."""
     steady = rate > 0
-    rate = rate or 2000
-    count = rate * seconds
-    wanted = count - count // COPY_OF
+    rate = rate or MOST
+    count, changes = rate * seconds, wanted(rate, seconds)
     command = [sys.executable, "-m", "cli.main", "ingest", "--config", str(config)]
     command += ["--dir", str(folder), "--table", EXEC_REPORT_HISTORY.name]
     feeder = subprocess.Popen(command, stdin=subprocess.PIPE, text=True)
@@ -143,7 +154,7 @@ def measure(
     writing.start()
     began = time.monotonic()
     found: list[Seen] = []
-    while not found or found[-1].changes < wanted:
+    while not found or found[-1].changes < changes:
         time.sleep(LOOK_S)
         found.append(look(client, began))
         show(found)

@@ -71,6 +71,23 @@ class Watch:
             if last.disk[part] >= MIB:
                 print(f"{part:44}{last.disk[part] / MIB:14.1f}{grown / MIB:13.2f}")
 
+    def busiest(self) -> tuple[str, float]:
+        """The process that took most of a processor, and how much of one."""
+        first, last = self.samples[0], self.samples[-1]
+        taken = {name: last.busy_s[name] - first.busy_s.get(name, 0.0) for name in last.busy_s}
+        name = max(taken, key=lambda one: taken[one])
+        return name, taken[name] / (last.at_s - first.at_s)
+
+    def seconds(self) -> float:
+        """How long it looked."""
+        return self.samples[-1].at_s - self.samples[0].at_s
+
+    def share(self) -> float:
+        """What the stack took of all processors."""
+        first, last = self.samples[0], self.samples[-1]
+        busy_s = sum(last.busy_s.values()) - sum(first.busy_s.values())
+        return busy_s / self.seconds() / (os.cpu_count() or 1)
+
     def most_pss(self) -> int:
         """The largest sum of all processes' PSS, bytes."""
         return max(sum(one.pss.values()) for one in self.samples)
