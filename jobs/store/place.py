@@ -18,6 +18,11 @@ class StorePlace(NamedTuple):
     bootstrap: str
     database: str
 
+    @property
+    def address(self) -> str:
+        """As `store_place` reads it."""
+        return f"{self.kind}://{self.bootstrap}"
+
 
 def store_place(address: str, database: str, kind: str | None = None) -> StorePlace:
     """The place of an address, `HOST:PORT` or `KIND://HOST:PORT`; a kind in it counts first.
