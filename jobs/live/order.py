@@ -77,10 +77,12 @@ class Order:
     counted are there, told apart by their ids. A row that comes after its tick was released is
     handed on with the next tick, as late, and a row that was handed on before never again: a job
     that was started again writes once more what it had written since its last checkpoint, and not
-    every store drops that. `seen` is kept as `kept` is, but never read whole. `now_ms` is the wall clock; it only serves patience: an
-    instance is given up once neither progress nor a row of it has come for so long although
-    someone has told the tick, and then nothing comes at all. After a start one that was not heard
-    of yet may be starting, too, and gets START_FACTOR times as long.
+    every store drops that. `seen` is kept as `kept` is, but never read whole.
+
+    `now_ms` is the wall clock; it only serves patience: an instance is given up once neither
+    progress nor a row of it has come for so long although someone has told the tick, and then
+    nothing comes at all. After a start one that was not heard of yet may be starting, too, and gets
+    START_FACTOR times as long.
     """
 
     def __init__(self, stage: Stage, kept: Kept, seen: Kept) -> None:
