@@ -1,4 +1,4 @@
-"""flink run -py submit_toys.py STORE BOOTSTRAP DATABASE:PARALLELISM:STAGE[=POINT] ...: one job each."""
+"""flink run -py submit_toys.py STORE BOOTSTRAP DATABASE:PARALLELISM:STAGE[=POINT]...: jobs."""
 
 import sys
 
@@ -15,12 +15,8 @@ def main() -> None:
         asked, _, point = text.partition("=")
         database, parallelism, name = asked.split(":")
         job = Job(name, getattr(toy_stages, name), point)
-        submit(
-            [job],
-            Place(bootstrap, database, 500, Store(os.environ.get("TOYS_STORE", "fluss"))),
-            int(parallelism),
-            database,
-        )
+        place = Place(bootstrap, database, 500, Store(store))
+        submit([job], place, int(parallelism), database)
 
 
 if __name__ == "__main__":
