@@ -13,6 +13,7 @@ from typing import NamedTuple
 from jobs import jar_patches, jvm
 from jobs.cluster import free_port
 from jobs.servers import HOST, Memory, Server, java_server, logging_jars, make_folders
+from jobs.store.place import FLUSS, StorePlace
 from udfs.errors import ConfigError
 
 CONF = jvm.REPO / "conf" / "fluss"
@@ -51,6 +52,10 @@ class Store(NamedTuple):
     def bootstrap(self) -> str:
         """The address that clients use (`bootstrap.servers`)."""
         return f"{HOST}:{self.ports.coordinator}"
+
+    def place(self, database: str) -> StorePlace:
+        """A database in it."""
+        return StorePlace(FLUSS, self.bootstrap, database)
 
     @property
     def zookeeper(self) -> str:

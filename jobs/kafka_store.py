@@ -15,6 +15,7 @@ from jobs.cluster import free_port
 from jobs.fluss_store import NO_SETTINGS, ZOOKEEPER_PORT, zookeeper
 from jobs.jar_patches import JARS
 from jobs.servers import HOST, Memory, Server, java_server, logging_jars, make_folders
+from jobs.store.place import KAFKA, StorePlace
 from udfs.errors import ConfigError
 
 CONF = jvm.REPO / "conf" / "kafka"
@@ -44,6 +45,10 @@ class Store(NamedTuple):
     def bootstrap(self) -> str:
         """The address that clients use (`bootstrap.servers`)."""
         return f"{HOST}:{self.ports.broker}"
+
+    def place(self, database: str) -> StorePlace:
+        """A database in it."""
+        return StorePlace(KAFKA, self.bootstrap, database)
 
     @property
     def zookeeper(self) -> str:

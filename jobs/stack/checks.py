@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 import yaml
 
-from jobs import fluss_store, jvm
+from jobs import fluss_store, jvm, kafka_store
 from jobs.stack import flink
 from schemas.config_models import Config, LiveConfig
 from schemas.config_values import memory_mb
@@ -31,9 +31,9 @@ class Machine(NamedTuple):
 def check_config(config: Config) -> None:
     """ConfigError where the configuration is not for a local stack."""
     store = config.store
-    if store.kind != "fluss":
+    if store.kind not in ("fluss", "kafka"):
         raise ConfigError(
-            f"store.kind is {store.kind}: a stack keeps its tables in fluss; "
+            f"store.kind is {store.kind}: a stack keeps its tables in fluss or kafka; "
             "write store.kind: fluss, or add --set store.kind=fluss"
         )
     if store.addresses is not None:
@@ -42,16 +42,19 @@ def check_config(config: Config) -> None:
         )
 
 
-def check_machine(folder: Path, live: LiveConfig) -> None:
+def check_machine(folder: Path, config: Config) -> None:
     """ConfigError where Java, jars, memory, disk or the folder are not as a stack needs them."""
-    if set(str(folder)) & set("#\"'\n") or not str(folder).isprintable():
+    live, is_kafka = config.live, config.store.kind == "kafka"
+    if set(str(folder)) & set("#\"'\n" + ",\\" * is_kafka) or not str(folder).isprintable():
         raise ConfigError(
             f"the stack's folder {folder} has a character that Fluss or Flink read as something "
-            "else (# or quotes); choose another --dir"
+            "else (# or quotes, with Kafka , or \\); choose another --dir"
         )
     check_writable(folder)
     jvm.find_java()
     fluss_store.class_path()
+    if is_kafka:
+        kafka_store.class_path()
     flink.library_folder()
     check_room(measure(folder), live, folder)
 

@@ -98,7 +98,7 @@ def up(config: Config, folder: Path, wish: Wish = AS_USUAL, note: Note = silent)
         _wait_until_up(stack, config, note)
         text = (folder / CONFIG).read_text(encoding="utf-8")
         run = (stack.run_id, stack.config_digest, text, code_version())
-        tables.prepare(stack.bootstrap, stack.database, run, config.store.retention_days)
+        tables.prepare(stack.store, run, config.store.retention_days)
         return _bring_jobs(stack, wish, was_running, note)
 
 
@@ -129,6 +129,12 @@ def _record(config: Config, folder: Path, wish: Wish, was_running: bool, note: N
             f"store.database was {before.database} and is {database}: the jobs' state belongs to "
             "the old one; set it back, or give the run another run.id"
         )
+    kind = config.store.kind
+    if before is not None and kind != before.store_kind:
+        raise ConfigError(
+            f"store.kind was {before.store_kind} and is {kind}: the run's rows are in the old "
+            "store; set it back, or give the run another run.id"
+        )
     if before is not None and was_running:
         stack = before._replace(config_digest=settings.digest(text), monitoring=watched)
         write_file(folder / CONFIG, text)
@@ -138,7 +144,7 @@ def _record(config: Config, folder: Path, wish: Wish, was_running: bool, note: N
             lambda one: one._replace(config_digest=stack.config_digest, monitoring=watched),
         )
     _end_left(folder, note)
-    checks.check_machine(folder, config.live)
+    checks.check_machine(folder, config)
     ports = claim_ports(folder, before.ports if before else None, wish.fixed_ports)
     moved = taken_note(ports)
     if moved:
@@ -148,6 +154,7 @@ def _record(config: Config, folder: Path, wish: Wish, was_running: bool, note: N
         execution_mode=mode,
         config_digest=settings.digest(text),
         monitoring=watched,
+        store_kind=kind,
     )
     write_file(folder / CONFIG, text)
     write(stack)

@@ -19,7 +19,10 @@ CANCEL_TIMEOUT_S = 20.0
 SUPERVISOR_TIMEOUT_S = 90.0
 SERVERS_TIMEOUT_S = 20.0
 POLL_S = 0.2
-STORE = ("zookeeper", "coordinator", "tablet-0")
+STORE = {
+    "fluss": ("zookeeper", "coordinator", "tablet-0"),
+    "kafka": ("zookeeper", "broker"),
+}
 
 Note = Callable[[str], None]
 
@@ -104,7 +107,7 @@ def _stop_jobs(stack: Stack, note: Note) -> tuple[dict[str, str], list[str]]:
 def _why_no_savepoint(stack: Stack) -> str:
     """Why there can be no savepoints, or nothing: they wait for the store's writers."""
     kinds = {one.kind for one in servers_of(stack.folder)}
-    gone = [name for name in STORE if name.partition("-")[0] not in kinds]
+    gone = [name for name in STORE[stack.store_kind] if name.partition("-")[0] not in kinds]
     return f"{', '.join(gone)} of the store does not run" if gone else ""
 
 
