@@ -141,7 +141,7 @@ class KafkaFollower:
             # Else an absent store would look like a quiet one.
             session.offsets([self._sources[0].table])
             self._looked = time.monotonic()
-        polled = {}
+        polled: dict[Any, Any] = {}
         for consumer in self._consumers:
             polled |= consumer.poll(timeout_ms=TURN_MS // len(self._consumers))
         found = []
