@@ -9,6 +9,7 @@ import yaml
 
 from jobs import fluss_store, jvm, kafka_store
 from jobs.stack import flink
+from jobs.store.place import StorePlace
 from schemas.config_models import Config, LiveConfig
 from schemas.config_values import memory_mb
 from udfs.errors import ConfigError
@@ -116,6 +117,17 @@ def execution_mode() -> str:
     """How Flink runs Python, by the configuration of a live stack."""
     settings = yaml.safe_load((flink.CONF / "config.yaml").read_text(encoding="utf-8"))
     return str(settings["python.execution-mode"])
+
+
+def check_store(before: StorePlace, kind: str, database: str) -> None:
+    """ConfigError where the run was begun in a store of another kind, or another database."""
+    now = {"kind": kind, "database": database}
+    for name, was in (("kind", before.kind), ("database", before.database)):
+        if now[name] != was:
+            raise ConfigError(
+                f"store.{name} was {was} and is {now[name]}: the run's rows and the jobs' state "
+                "belong to the old one; set it back, or give the run another run.id"
+            )
 
 
 def check_mode(before: str, now: str) -> None:

@@ -154,17 +154,8 @@ def _record(config: Config, folder: Path, wish: Wish, was_running: bool, note: N
     jobs = names.wanted(_recorded(before), config.monitoring.export)
     slots = flink.slots_of(config.live, len(jobs))
     database = database_of(config.run.id, config.store.database)
-    if before is not None and database != before.database:
-        raise ConfigError(
-            f"store.database was {before.database} and is {database}: the jobs' state belongs to "
-            "the old one; set it back, or give the run another run.id"
-        )
-    kind = config.store.kind
-    if before is not None and kind != before.store_kind:
-        raise ConfigError(
-            f"store.kind was {before.store_kind} and is {kind}: the run's rows are in the old "
-            "store; set it back, or give the run another run.id"
-        )
+    if before is not None:
+        checks.check_store(before.store, config.store.kind, database)
     if before is not None and was_running:
         stack = before._replace(config_digest=settings.digest(text), monitoring=watched)
         write_file(folder / CONFIG, text)
@@ -184,7 +175,7 @@ def _record(config: Config, folder: Path, wish: Wish, was_running: bool, note: N
         execution_mode=mode,
         config_digest=settings.digest(text),
         monitoring=watched,
-        store_kind=kind,
+        store_kind=config.store.kind,
     )
     write_file(folder / CONFIG, text)
     write(stack)

@@ -137,6 +137,10 @@ class KafkaClient:
         """See `Client`."""
         return self.call(lambda session: session.offsets([table])[0])
 
+    def uncommitted(self, table: Table) -> int:
+        """See `Client`."""
+        return self.call(lambda session: session.uncommitted(table))
+
     def offset_at(self, table: Table, since_ms: int) -> int:
         """See `Client`."""
         return self.call(lambda session: session.offset_at(table, since_ms))

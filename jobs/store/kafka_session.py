@@ -129,6 +129,16 @@ class Session:
                 found |= {place: (first[place], after[place]) for place in some}
         return [found[self.partition(table)] for table in tables]
 
+    def uncommitted(self, table: Table) -> int:
+        """Offsets behind the last one that is committed."""
+        self.check_there([table])
+        place = self.partition(table)
+        committed, written = (
+            self.consumer(level).end_offsets([place], timeout_ms=self.limit_ms)[place]
+            for level in (True, False)
+        )
+        return max(0, written - committed)
+
     def offset_at(self, table: Table, since_ms: int) -> int:
         """The first offset of that time or a later one, else the end."""
         place = self.partition(table)
