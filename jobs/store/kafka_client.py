@@ -37,14 +37,14 @@ from jobs.store.client import (
     Source,
     Stopped,
     Writing,
+    arrow,
 )
 from jobs.store.kafka_session import Session
 from jobs.store.place import StorePlace
 from schemas.table import Table
 from udfs.errors import InvariantError
 
-WRITE_LIMIT_S = 8.0  # a broker that was killed is back in some 10 s
-CHUNK_ROWS = 20_000  # of one transaction or flush
+CHUNK_ROWS = 2_000  # of one transaction: far less than a limit, on a busy machine too
 CLOSE_LIMIT_S = 3.0
 T = TypeVar("T")
 # Another one writes under the same name.
@@ -66,11 +66,11 @@ class KafkaClient:
     ) -> None:
         self.place = place
         self._patience, self._limit_s = patience, limit_s
-        self._write_limit_s = min(limit_s, WRITE_LIMIT_S)
         self._wait_ms, self._committed = fetch_wait_ms, committed
         self._writer = None if writer is None else f"{place.database}.{writer}"
         self._session: Session | None = None
         self._firsts = reading.Firsts()
+        self._folded: dict[str, reading.Folded] = {}
         self._is_open = False
         self._attempt = object()
 
@@ -107,7 +107,7 @@ class KafkaClient:
         So whoever reads rows that are not committed yet finds none of `then` alone.
         """
         for some in [*_chunks(writings), *_chunks(then)]:
-            self.call(partial(_write, writings=some, writer=self._writer), self._write_limit_s)
+            self.call(partial(_write, writings=some, writer=self._writer))
 
     def renew(self) -> None:
         """See `Client`."""
@@ -156,7 +156,12 @@ class KafkaClient:
 
     def latest(self, table: Table) -> pa.Table:
         """See `Client`."""
-        return self.call(lambda session: reading.latest(session, table), READ_LIMIT_S)
+
+        def read(session: Session) -> list[Record]:
+            folded = self._folded.setdefault(table.name, reading.Folded(table))
+            return folded.read(session)
+
+        return arrow(table, self.call(read, READ_LIMIT_S))
 
     def each(self, source: Source, take: Callable[[list[Entry]], None]) -> None:
         """See `Client`."""
@@ -165,6 +170,8 @@ class KafkaClient:
         def read(session: Session) -> None:
             nonlocal position
             for entries in reading.batches(session, source.table, position):
+                if session.closed:
+                    return  # left behind: another attempt is under way
                 take(self._firsts.of(source.table, entries))
                 position = entries[-1].offset + 1
 
@@ -237,7 +244,9 @@ class KafkaClient:
         """Give the connection up; what waits there ends by itself."""
         session, self._session = self._session, None
         self._attempt = object()
+        self._folded = {}  # what is left behind may still change it
         if session is not None:
+            session.closed = True
             closing = threading.Thread(target=session.close, daemon=True)
             closing.start()
             closing.join(CLOSE_LIMIT_S)
