@@ -69,7 +69,7 @@ def submit(name: str, config: Config, options: argparse.Namespace) -> str:
     make = partial(build, job, now_ms, Journal(at))
     shown = f"{name}:{','.join(strategies)}" if strategies else name
     parallelism = options.parallelism or config.live.parallelism
-    place = run.Place(at.bootstrap, at.database, config.fluss.fetch_wait_ms)
+    place = run.Place(at, config.fluss.fetch_wait_ms)
     (job_id,) = run.submit([run.Job(shown, make)], place, parallelism, config.run.id)
     return job_id
 
