@@ -22,7 +22,7 @@ from jobs.stack import flink
 from jobs.stack.rest import Flink, FlinkAwayError
 from jobs.stack.state import Ports, Stack, process
 from jobs.stack.submission import newest_checkpoint
-from jobs.store.making import descriptor
+from jobs.store.fluss_making import descriptor
 from schemas.config_models import LiveConfig
 from schemas.ops import PROGRESS, PROGRESS_GAPS
 from schemas.table import Table
