@@ -23,7 +23,8 @@ STORE = ("zookeeper", "coordinator", "tablet", "kafka", "broker")
 FLINK = ("jobmanager", "taskmanager")
 THERE_S = 120.0  # within which a process that was killed is there again
 POLL_S = 0.1
-UP_TRIES = 3
+UP_TRIES = 5
+UP_PAUSE_S = 10.0
 
 
 class Site(NamedTuple):
@@ -182,6 +183,7 @@ class Hand:
             if code == 0:
                 return
             self.notes.append(f"`tradeflow up` number {number} after {target} killed: code {code}")
+            time.sleep(UP_PAUSE_S)
 
 
 def _signal(pid: int, number: int) -> bool:
