@@ -90,6 +90,18 @@ class Feeder:
         one = self._process
         return one.pid if one is not None and one.poll() is None else None
 
+    @contextmanager
+    def held(self) -> Iterator[None]:
+        """It stands still for the block."""
+        pid = self.pid()
+        if pid is not None:
+            _signal(pid, signal.SIGSTOP)
+        try:
+            yield
+        finally:
+            if pid is not None:
+                _signal(pid, signal.SIGCONT)
+
     def finish(self, patience_s: float) -> str:
         """Feed the rest without a pause until every stage is done; empty, or what went wrong."""
         self.__exit__()
