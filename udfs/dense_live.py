@@ -87,7 +87,7 @@ def shape(symbol: SymbolFrames) -> str:
 def has_shape(data: bytes, symbol: SymbolFrames) -> bool:
     """Whether a state that was dumped is one of this symbol's shape; older states don't say."""
     head: dict[str, Any] = json.loads(data.partition(b"\n")[0])
-    return head.get("shape", shape(symbol)) == shape(symbol)
+    return bool(head.get("shape", shape(symbol)) == shape(symbol))
 
 
 def _rows(
