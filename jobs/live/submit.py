@@ -16,7 +16,6 @@ from jobs.live.stages import build, live_job
 from jobs.stack.state import write_file
 from jobs.store.place import StorePlace
 from schemas.config import parse_config
-from schemas.table import Store
 from udfs.errors import ConfigError
 
 
@@ -27,7 +26,7 @@ def main() -> None:
     config = parse_config(json.loads(Path(file).read_text("utf-8")), file)
     kind = request.get("store_kind", config.store.kind)
     at = StorePlace(kind, request["bootstrap"], request["database"])
-    place = run.Place(at.bootstrap, at.database, config.fluss.fetch_wait_ms, Store(kind))
+    place = run.Place(at, config.fluss.fetch_wait_ms)
     journal = Journal(at)
     answers: dict[str, dict[str, str]] = {}
     for job in request["jobs"]:

@@ -269,8 +269,8 @@ def _wait_until_up(stack: Stack, config: Config, note: Note) -> None:
                     return
             except FlinkAwayError:
                 pass  # not listening yet
-        elif state.state == STARTING and state.pid and supervisor_of(stack.folder) is None:
-            raise ConfigError(f"the supervisor ended while it started; see {log}")
+        if state.pid and supervisor_of(stack.folder) is None:
+            raise ConfigError(f"the supervisor has ended; see {log}, and say `tradeflow up` again")
     raise ConfigError(
         f"the stack is not up after {START_TIMEOUT_S:.0f} s; `tradeflow status` says what is "
         f"missing, and {log} why"
