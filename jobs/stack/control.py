@@ -103,7 +103,7 @@ def up(config: Config, folder: Path, wish: Wish = AS_USUAL, note: Note = silent)
             joining.show_to_monitors(stack)
         text = (folder / CONFIG).read_text(encoding="utf-8")
         run = (stack.run_id, stack.config_digest, text, code_version())
-        tables.prepare(stack.bootstrap, stack.database, run, config.store.retention_days)
+        tables.prepare(stack.store, run, config.store.retention_days)
         return _bring_jobs(stack, wish, was_running, note)
 
 
@@ -154,11 +154,8 @@ def _record(config: Config, folder: Path, wish: Wish, was_running: bool, note: N
     jobs = names.wanted(_recorded(before), config.monitoring.export)
     slots = flink.slots_of(config.live, len(jobs))
     database = database_of(config.run.id, config.store.database)
-    if before is not None and database != before.database:
-        raise ConfigError(
-            f"store.database was {before.database} and is {database}: the jobs' state belongs to "
-            "the old one; set it back, or give the run another run.id"
-        )
+    if before is not None:
+        checks.check_store(before.store, config.store.kind, database)
     if before is not None and was_running:
         stack = before._replace(config_digest=settings.digest(text), monitoring=watched)
         write_file(folder / CONFIG, text)
@@ -168,7 +165,7 @@ def _record(config: Config, folder: Path, wish: Wish, was_running: bool, note: N
             lambda one: one._replace(config_digest=stack.config_digest, monitoring=watched),
         )
     _end_left(folder, note)
-    checks.check_machine(folder, config.live)
+    checks.check_machine(folder, config)
     ports = claim_ports(folder, before.ports if before else None, wish.fixed_ports)
     moved = taken_note(ports)
     if moved:
@@ -178,6 +175,7 @@ def _record(config: Config, folder: Path, wish: Wish, was_running: bool, note: N
         execution_mode=mode,
         config_digest=settings.digest(text),
         monitoring=watched,
+        store_kind=config.store.kind,
     )
     write_file(folder / CONFIG, text)
     write(stack)
