@@ -14,7 +14,7 @@ import pyarrow as pa
 
 from feeds.live import feed
 from feeds.live.feed import Tick
-from feeds.live.lines import BAD_LINE, Chunks, Columns, Line, batches
+from feeds.live.lines import BAD_LINE, Columns, Line, Source
 from jobs.live.stage import INSTANCE
 from jobs.sources import COLUMNS, RawBars, raw_bars
 from jobs.store import reading
@@ -57,7 +57,7 @@ Show = Callable[[Ingested], None]
 def ingest_bars(
     client: Client,
     config: Config,
-    chunks: Chunks,
+    source: Source,
     max_gap_ms: int,
     stop: threading.Event,
     clock_ms: Callable[[], int],
@@ -68,7 +68,7 @@ def ingest_bars(
     make_tables(client, config.store.retention_days)
     intake = BarIntake(client, plan, config.indicators.final_after_ms, max_gap_ms)
     columns = Columns("bars", COLUMNS, COLUMNS)
-    for lines in batches(chunks, stop, columns):
+    for lines in source.batches(stop, columns):
         intake.take(lines, clock_ms())
         show(intake.done)
     if not stop.is_set():

@@ -53,8 +53,8 @@ class Noting:
     ccxt reads the bar and drops that word of it.
     """
 
-    timeframe: str
-    symbols: Mapping[str, str]  # by the venue's ids of markets
+    watched_timeframe: str
+    watched_ids: Mapping[str, str]  # symbols by the venue's ids of markets
     noted: dict[str, dict[int, Candle]]
     ohlcvs: dict[str, dict[str, list[list[Any]]]]
 
@@ -62,10 +62,10 @@ class Noting:
         """Any message about bars."""
         result: object = super().handle_ohlcv(client, message, *more)  # type: ignore[misc]
         found = closed_of(message)
-        symbol = None if found is None else self.symbols.get(found[0])
+        symbol = None if found is None else self.watched_ids.get(found[0])
         if found is not None and symbol is not None:
             noted = self.noted.setdefault(symbol, {})
-            for row in self.ohlcvs[symbol][self.timeframe]:
+            for row in self.ohlcvs[symbol][self.watched_timeframe]:
                 if row[0] in found[1]:
                     noted[row[0]] = candle(row)
         return result
@@ -164,8 +164,8 @@ class Socket:
 
         asyncio.get_running_loop().set_exception_handler(fault)
         exchange = self._venue.streaming(Noting, int(self._limits.silence_s * 1000 / PINGS))
-        exchange.timeframe, exchange.noted = self._timeframe, {}
-        exchange.symbols = {exchange.market(symbol)["id"]: symbol for symbol in self._names}
+        exchange.watched_timeframe, exchange.noted = self._timeframe, {}
+        exchange.watched_ids = {exchange.market(symbol)["id"]: symbol for symbol in self._names}
         watching = [asyncio.ensure_future(self._watch(exchange, name)) for name in self._names]
         tasks = [asyncio.ensure_future(self._guard(exchange)), broken, *watching]
         try:
