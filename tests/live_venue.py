@@ -32,6 +32,10 @@ class FastClock:
         self.start_ms, self.speed, self.ahead_ms = start_ms, speed, 0
         self._made = time.monotonic()
 
+    def restart(self) -> None:
+        """Begin again with where it began."""
+        self._made = time.monotonic()
+
     def steady_ms(self) -> float:
         return (time.monotonic() - self._made) * 1000 * self.speed
 
