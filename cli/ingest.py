@@ -21,8 +21,8 @@ if TYPE_CHECKING:  # they load slowly, and help needs none of them
     from feeds.live.ingest_bars import Ingested as Bars
     from feeds.live.ingest_reports import Ingested as Reports
     from feeds.live.lines import Source as Lines
-    from feeds.live.place import Place
     from jobs.store.client import Client
+    from jobs.store.place import StorePlace
     from schemas.config import Config
 
 EXAMPLES = examples(
@@ -132,17 +132,21 @@ def ingest(
         given |= {"brokers": brokers, "topic": topic, "kafka-settings": kafka_settings}
         _check(source, table, given)
         checked = live_options.load(config, folder, settings, {"--run-id": run_id})
-        from feeds.live.place import place
-        from jobs.store.client import Client, Stopped
+        from feeds.live.place import BARS, place
+        from jobs.store.client import Stopped, open_client
 
         wanted = _Wanted(
             source, table, live_options.gap_ms(max_gap), file, exchange,
             _markets(market or []), poll, url, brokers, topic, kafka_settings,
         )  # fmt: skip
         where = place(checked, folder, store, database)
+        # Reports of several brokers may come at once.
+        writer = None if table is Target.REPORTS else BARS
         with stopping() as stop:
             try:
-                with Client(*where, retry_s=None, note=note, stop=stop) as client:
+                with open_client(
+                    where, retry_s=None, note=note, stop=stop, writer=writer
+                ) as client:
                     done = _ingested(client, checked, wanted, where, stop)
             except Stopped:
                 print(live_options.GOES_ON, file=sys.stderr)
@@ -200,7 +204,7 @@ def _markets(given: Sequence[str]) -> dict[str, str]:
 
 
 def _ingested(
-    client: "Client", config: "Config", wanted: _Wanted, where: "Place", stop: threading.Event
+    client: "Client", config: "Config", wanted: _Wanted, where: "StorePlace", stop: threading.Event
 ) -> Any:
     """Write what comes until it ends; what became of it."""
     from feeds.live.ingest_bars import ingest_bars

@@ -5,40 +5,36 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import NamedTuple
 
 from jobs.stack import state
+from jobs.store.place import STORES, StorePlace, store_place
 from schemas.config import Config
 from udfs.errors import ConfigError
 from udfs.ids import hash_id
 
 STACKS = Path(".run/live")
-
-
-class Place(NamedTuple):
-    """The address of a store, and a database in it."""
-
-    bootstrap: str
-    database: str
+BARS = "bars"  # names the transactions of whoever feeds bars
+EXAMPLES = {"fluss": "localhost:9123", "kafka": "localhost:9092"}
 
 
 def place(
     config: Config | None, folder: Path | None, store: str | None, database: str | None
-) -> Place:
+) -> StorePlace:
     """The store of an address, else of a stack's folder, else as the configuration says.
 
     Without a configuration and any of these: that of the only stack of the current directory.
     ConfigError where none is known.
     """
-    given = database
+    given, kind = database, None
     if config is not None:
+        kind = config.store.kind if config.store.kind in STORES else None
         given = state.database_of(config.run.id, database or config.store.database)
     if store is not None:
         if given is None:
             raise ConfigError("--store: name the database too, by --database")
-        return Place(store, given)
+        return store_place(store, given, kind)
     if folder is None and config is not None and config.store.addresses is not None:
-        return Place(address(config.store.addresses), given or "")
+        return store_place(address(config.store.addresses, kind), given or "", kind)
     if folder is None:
         folder = _only_stack() if config is None else STACKS / config.run.id
     stack = state.read(folder)
@@ -47,18 +43,22 @@ def place(
             f"there is no stack in {folder} (no {state.FILE}); start one by `tradeflow up`, or "
             "name another by --dir or --store"
         )
-    return Place(stack.bootstrap, database or stack.database)
+    return stack.store._replace(database=database or stack.database)
 
 
-def address(given: object) -> str:
-    """The bootstrap address of `store.addresses`: a text, the first of a list, or `fluss: `."""
+def address(given: object, kind: str | None = None) -> str:
+    """The address of `store.addresses`: a text, a list of them, or the one under the store's kind.
+
+    ConfigError where it has none of that kind.
+    """
     if isinstance(given, dict):
-        if "fluss" not in given:
+        name = kind or STORES[0]
+        if name not in given:
             raise ConfigError(
-                f"store.addresses: has {', '.join(map(str, given))}; the address of a Fluss store "
-                "stands under fluss, such as {fluss: localhost:9123}"
+                f"store.addresses: has {', '.join(map(str, given))}; the address of a {name} store "
+                f"stands under {name}, such as {{{name}: {EXAMPLES[name]}}}"
             )
-        return str(given["fluss"])
+        return str(given[name])
     return ",".join(map(str, given)) if isinstance(given, list) else str(given)
 
 
@@ -74,7 +74,7 @@ def _only_stack() -> Path:
 
 
 @contextmanager
-def only_feed(at: Place) -> Iterator[None]:
+def only_feed(at: StorePlace) -> Iterator[None]:
     """The right to feed this database from this machine; ConfigError where another has it.
 
     Two feeds would tell progress of each other's minutes.
