@@ -19,7 +19,7 @@ from schemas.table import Kind, Table
 LOOK_S = 1.0  # how often a follower looks whether the store still answers
 TURN_MS = 300  # after which `poll` of a follower returns even if nothing came
 # Keys that are remembered of each history: repetitions lie no further apart than a job's last
-# checkpoint and its restart. By their hashes, which takes some 110 bytes each.
+# checkpoint and its restart. By their hashes, which takes some 120 bytes each.
 KEYS = 100_000
 COUNTED, COUNTING_S = 2_000, 1.0
 Key = tuple[Any, ...]
