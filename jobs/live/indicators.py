@@ -6,17 +6,14 @@ the bars that are not finished yet. Key: symbol. State: windows and kernels (udf
 
 from functools import partial
 
-import numpy as np
-
-from jobs.live.prices import FEED, bars_input
+from jobs.live.prices import FEED, as_bars, bars_input
 from jobs.live.stage import INSTANCE, Bundle, Clock, Memory, Row, Stage, Upstream, Worked
 from schemas.codec import Values, encode, features_text
 from schemas.market import INDICATOR_HISTORY, INDICATOR_LATEST
 from schemas.own_code import library
 from udfs import dense, dense_live
-from udfs.bars import Bars
-from udfs.dense import IndicatorRows, SymbolFrames
 from udfs.features import FEATURE_VERSION
+from udfs.frames import IndicatorRows, SymbolFrames, symbol_frames
 from udfs.plan import RunPlan
 
 NAME = "indicators"
@@ -27,7 +24,7 @@ SHOWN_EVERY_MS = 500
 def stage(plan: RunPlan, patience_ms: int | None, clock: Clock) -> Stage:
     """The stage of a traced plan: all features for every symbol."""
     known = library(plan.own)
-    frames = {one.symbol: dense.symbol_frames(plan, one.symbol, known) for one in plan.symbols}
+    frames = {one.symbol: symbol_frames(plan, one.symbol, known) for one in plan.symbols}
     return Stage(
         name=NAME,
         inputs=(bars_input(plan),),
@@ -75,15 +72,6 @@ def values_of(symbol: str, rows: list[IndicatorRows], final: bool, calculated: i
         for piece in rows
         for at in range(len(piece.ts))
     ]
-
-
-def as_bars(rows: list[Values]) -> Bars:
-    """Rows of `bars_input` as columns."""
-    columns = list(zip(*rows, strict=True))[1:] if rows else [()] * 6
-    return Bars(
-        np.array(columns[0], dtype=np.int64),
-        *(np.array(column, dtype=np.float64) for column in columns[1:]),
-    )
 
 
 def row_values(

@@ -1,7 +1,10 @@
 """Bars as an input of live stages."""
 
-from jobs.live.stage import INSTANCE, Input
+import numpy as np
+
+from jobs.live.stage import INSTANCE, Input, Values
 from schemas.market import PRICE_1M_HISTORY
+from udfs.bars import Bars
 from udfs.plan import RunPlan
 
 FEED = ("feed", INSTANCE)
@@ -21,4 +24,13 @@ def bars_input(plan: RunPlan) -> Input:
         instance=lambda values: FEED,
         keys=lambda values: [str(values[0])] if values[0] in names else [],
         where="NOT `late`",
+    )
+
+
+def as_bars(rows: list[Values]) -> Bars:
+    """Rows of `bars_input` as columns."""
+    columns = list(zip(*rows, strict=True))[1:] if rows else [()] * 6
+    return Bars(
+        np.array(columns[0], dtype=np.int64),
+        *(np.array(column, dtype=np.float64) for column in columns[1:]),
     )
