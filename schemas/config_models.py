@@ -92,7 +92,8 @@ class StrategyConfig(Group):
 
     `kind` is a built-in one, one of the file or files that `module` names, or one that an installed
     package offers; without it the module's only one. `timeframe` None: the base's. `intrabar`: it
-    looks at its bar before that is finished, too. `symbols` None: all of them.
+    looks at its bar before that is finished, too. `symbols` None: all of them. `from_ts`: it gives
+    no signal at or before that time.
     """
 
     id: Text
@@ -101,6 +102,7 @@ class StrategyConfig(Group):
     timeframe: Timeframe | None = None
     intrabar: bool = False
     symbols: list[Text] | None = None
+    from_ts: Time | None = Field(default=None, alias="from")
     params: dict[str, Any] | None = None
     grid: dict[str, list[Any]] | None = None
     sets: list[dict[str, Any]] | None = None

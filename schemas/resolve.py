@@ -127,6 +127,7 @@ def _strategy(strategy: StrategyConfig, combination: Combination, config: Config
         version=kind.version + INTRABAR_VERSION if intrabar else kind.version,
         symbols=tuple(sorted(set(strategy.symbols or config.symbols))),
         intrabar=intrabar,
+        from_ts=strategy.from_ts,
     )
 
 

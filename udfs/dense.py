@@ -134,8 +134,9 @@ def _decide(
     found: list[Signals] = []
     for strategy in frame.strategies:
         answers, at = answered(strategy, with_previous, slice(1, None))
-        if start_ts is not None and len(at) and close_ts[at[0]] <= start_ts:
-            at = at[close_ts[at] > start_ts]
+        for begins in (start_ts, strategy.plan.from_ts):
+            if begins is not None and len(at) and close_ts[at[0]] <= begins:
+                at = at[close_ts[at] > begins]
         if len(at):
             found.append(as_signals(strategy, with_previous, slice(1, None), at, close_ts, answers))
     return found

@@ -108,8 +108,10 @@ def _decide(
     for which, strategy in enumerate(frame.strategies):
         answers, at = answered(strategy, pairs, CURRENT)
         at = _first(at, answers, found.bars.ts, given[which])
-        if start_ts is not None:
-            at = at[found.ts[at] > start_ts]
+        # What was answered before has been given: it is not told now, nor a second time.
+        for begins in (start_ts, strategy.plan.from_ts):
+            if begins is not None:
+                at = at[found.ts[at] > begins]
         if len(at):
             signals.append(as_signals(strategy, pairs, CURRENT, at, found.ts, answers))
     previous = carried.previous

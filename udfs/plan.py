@@ -26,7 +26,8 @@ class StrategyPlan(NamedTuple):
 
     `family_id` is the id that the configuration gives (a grid's own id, else the strategy's id).
     `timeframe_ms` is the anchor's; `symbols` are those it runs on, ascending. `intrabar`: it looks
-    at the anchor's bar at every base close, which is more than its end.
+    at the anchor's bar at every base close, which is more than its end. It gives no signal at or
+    before `from_ts`; None: from the start of the run.
     """
 
     strategy_id: str
@@ -39,6 +40,7 @@ class StrategyPlan(NamedTuple):
     version: str
     symbols: tuple[str, ...]
     intrabar: bool = False
+    from_ts: int | None = None
 
 
 class AccountPlan(NamedTuple):

@@ -281,19 +281,56 @@ def test_ticks_give_the_same_signals_with_a_state_that_is_saved() -> None:
         at = int(np.searchsorted(bars.ts, tick - MINUTE))
         here = cut(bars, at, at + 1 if bars.ts[at] == tick - MINUTE else at)
         indicators, own = dense_live.tick(indicators, here, frames, tick)
-        last, watching = dense_live.load_decider(state, frames)
+        last, watching = (
+            dense_live.load_decider(state)
+            if state
+            else (dense.initial_rows(frames), intrabar.initial_state(frames))
+        )
         after, _ = dense.decide(last, own, frames)
         watching, signals = intrabar.watch(watching, here, frames, last, own, tick)
-        state = dense_live.dump_decider(after, watching)
+        state = dense_live.dump_decider(after, watching, frames)
+        assert dense_live.fits(state, frames)
         found.append(signals)
     assert rows(plan, concat_signals(found)) == rows(plan, signals_of(plan, bars))
 
 
-def test_a_state_of_other_strategies_is_refused() -> None:
+def test_a_state_says_whose_it_is() -> None:
     watching, plain = frames_of(watched()), frames_of(planned(STRATEGIES))
-    kept = dense_live.dump_decider(dense.initial_rows(watching), intrabar.initial_state(watching))
-    with pytest.raises(InvariantError, match="which of them are intrabar has changed"):
-        dense_live.load_decider(kept, plain)
+    fewer = frames_of(watched(STRATEGIES[:-1]))
+    kept = dense_live.dump_decider(
+        dense.initial_rows(watching), intrabar.initial_state(watching), watching
+    )
+    assert dense_live.fits(kept, watching)
+    assert not dense_live.fits(kept, plain)
+    assert not dense_live.fits(kept, fewer)
+    bare = dense_live.dump_decider(dense.initial_rows(plain), (), plain)
+    assert dense_live.fits(bare, plain)
+    assert not dense_live.fits(bare, watching)
     with pytest.raises(InvariantError, match="damaged"):
-        dense_live.load_decider(kept[:-8], watching)
-    assert b"\n" not in dense_live.dump_decider(dense.initial_rows(plain), ())
+        dense_live.load_decider(kept[:-8])
+
+
+def test_what_is_made_anew_from_the_log_is_what_was_carried() -> None:
+    bars, plan = gappy_bars(200), watched()
+    frames = frames_of(plan)
+    tick = int(bars.ts[-1]) + 8 * MINUTE
+    _, _, anew = dense_live.catch_up(bars, frames, tick)
+    state, (indicators, last) = (
+        intrabar.initial_state(frames),
+        (
+            dense.initial_indicators(frames),
+            dense.initial_rows(frames),
+        ),
+    )
+    for one in range(int(bars.ts[0]) + MINUTE, tick + 1, MINUTE):
+        at = int(np.searchsorted(bars.ts, one - MINUTE))
+        there = at < len(bars.ts) and bars.ts[at] == one - MINUTE
+        here = cut(bars, at, at + there)
+        indicators, own = dense_live.tick(indicators, here, frames, one)
+        state, _ = intrabar.watch(state, here, frames, last, own, one)
+        last, _ = dense.decide(last, own, frames)
+    for left, right in zip(anew, state, strict=True):
+        assert left.window.tobytes() == right.window.tobytes()
+        assert [v.tobytes() for v in left.kernels] == [v.tobytes() for v in right.kernels]
+        assert repr(left.previous) == repr(right.previous)
+        assert np.array_equal(left.given, right.given)
