@@ -25,8 +25,8 @@ from jobs.store.client import open_client
 from jobs.store.place import StorePlace
 from schemas.table import ARROW_TYPES, Kind, Table, Type, file_columns
 from schemas.tables import OLD_NAMES, TABLES
-from udfs.dense import OHLCV
 from udfs.errors import ConfigError, nearest
+from udfs.frames import OHLCV
 from udfs.money import plain_text, units
 
 if TYPE_CHECKING:

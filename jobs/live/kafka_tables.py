@@ -24,6 +24,9 @@ def statement(table: Table, place: StorePlace, job: str) -> str:
         # A topic has one partition, and a row is sent on at once: the producer's default is 5 ms.
         "scan.topic-partition-discovery.interval": "0 ms",
         "properties.linger.ms": "0",
+        # Some 100 metrics for each reader and writer, and nobody looks at them.
+        "properties.register.consumer.metrics": "false",
+        "properties.register.producer.metrics": "false",
     }
     if table.kind is Kind.HISTORY:
         options |= {

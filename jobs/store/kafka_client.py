@@ -47,7 +47,8 @@ from udfs.errors import InvariantError
 CHUNK_ROWS = 2_000  # of one transaction: far less than a limit, on a busy machine too
 CLOSE_LIMIT_S = 3.0
 T = TypeVar("T")
-# Another one writes under the same name.
+# Another one writes under the same name; so many times within so long, and it is no accident.
+FENCES, FENCED_S = 3, 60.0
 FENCED = (ProducerFencedError, InvalidProducerEpochError)
 AWAY = (KafkaConnectionError, KafkaTimeoutError, OSError)
 
@@ -71,6 +72,7 @@ class KafkaClient:
         self._session: Session | None = None
         self._firsts = reading.Firsts()
         self._folded: dict[str, reading.Folded] = {}
+        self._fenced: list[float] = []
         self._is_open = False
         self._attempt = object()
 
@@ -97,7 +99,7 @@ class KafkaClient:
             if not isinstance(error, KafkaError | TimeoutError | OSError):
                 return None
             self._drop()
-            return Failure(self._problem(error, limit), _is_hopeless(error))
+            return Failure(self._problem(error, limit), self._is_hopeless(error))
 
         return self._patience.call(lambda: self._wait(work, limit), failed)
 
@@ -240,6 +242,15 @@ class KafkaClient:
             return f"the store at {bootstrap} can't be reached; is it running? ({said})"
         return f"the store at {bootstrap}, database {database}: {said}"
 
+    def _is_hopeless(self, error: Exception) -> bool:
+        """Whether trying again is of no use: no such table, or fenced again and again."""
+        if isinstance(error, FENCED):
+            # Once it may be this client's own doing, in a connection that was given up.
+            now = time.monotonic()
+            self._fenced = [at for at in self._fenced if now - at < FENCED_S] + [now]
+            return len(self._fenced) >= FENCES
+        return isinstance(error, UnknownTopicOrPartitionError)
+
     def _drop(self) -> None:
         """Give the connection up; what waits there ends by itself."""
         session, self._session = self._session, None
@@ -250,10 +261,6 @@ class KafkaClient:
             closing = threading.Thread(target=session.close, daemon=True)
             closing.start()
             closing.join(CLOSE_LIMIT_S)
-
-
-def _is_hopeless(error: Exception) -> bool:
-    return isinstance(error, (UnknownTopicOrPartitionError, *FENCED))
 
 
 def _write(session: Session, writings: Sequence[Writing], writer: str | None) -> None:

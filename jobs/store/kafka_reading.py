@@ -7,6 +7,7 @@ passed by. Transactions leave offsets that hold no row.
 
 import time
 from collections.abc import Callable, Iterator, Sequence
+from itertools import islice
 from typing import Any
 
 from kafka import KafkaConsumer
@@ -41,7 +42,7 @@ class Firsts:
             if entry.offset <= first:
                 known[key] = entry.offset
                 found.append(entry)
-        for key in list(known)[: max(0, len(known) - KEYS)]:
+        for key in list(islice(known, max(0, len(known) - KEYS))):
             del known[key]
         return found
 

@@ -8,7 +8,7 @@ from contextlib import suppress
 from typing import Any
 
 from kafka import KafkaAdminClient, KafkaConsumer, KafkaProducer, TopicPartition
-from kafka.errors import KafkaError, UnknownTopicOrPartitionError
+from kafka.errors import LeaderNotAvailableError, UnknownTopicOrPartitionError
 from kafka.structs import OffsetAndTimestamp
 
 from schemas.kafka_json import Codec
@@ -154,8 +154,12 @@ class Session:
         """UnknownTopicOrPartitionError where one of the tables is not there."""
         for table in tables:
             consumer = self.consumer(self.reads_committed(table))
-            if consumer.partitions_for_topic(self.topic(table)) is None:
-                raise UnknownTopicOrPartitionError(self.topic(table))
+            if not consumer.partitions_for_topic(self.topic(table)):
+                # Also where it has no leader for a moment.
+                there = self.topic(table) in self.admin().list_topics()
+                raise (LeaderNotAvailableError if there else UnknownTopicOrPartitionError)(
+                    self.topic(table)
+                )
 
     def records(self, table: Table, start: int, after: int) -> Iterator[list[Any]]:
         """Records of a table's log between two offsets, some at a time; an empty list now and then.
@@ -175,11 +179,11 @@ class Session:
         """Give everything up."""
         self.closed = True
         for producer in self._producers.values():
-            with suppress(KafkaError, OSError, RuntimeError):
+            with suppress(Exception):  # it is of no use any more
                 producer.close(CLOSE_S)
         for consumer in self._others:
-            with suppress(KafkaError, OSError, RuntimeError):
+            with suppress(Exception):  # it is of no use any more
                 consumer.close(autocommit=False, timeout_ms=int(CLOSE_S * 1000))
         if self._admin is not None:
-            with suppress(KafkaError, OSError, RuntimeError):
+            with suppress(Exception):  # it is of no use any more
                 self._admin.close()

@@ -69,7 +69,7 @@ class Cluster(NamedTuple):
             env=flink.variables(self.stack.folder),
             capture_output=True,
             text=True,
-            timeout=100,
+            timeout=240,
         )
         assert done.returncode == 0, done.stdout + done.stderr
 

@@ -7,7 +7,7 @@ import pytest
 
 from jobs.stack.names import JobName
 from tests import runs
-from tests.live.live_runs import live_run, write_bars
+from tests.live.live_runs import FOR_EVER, live_run, write_bars
 
 
 @pytest.mark.parametrize(
@@ -26,6 +26,8 @@ def test_a_replay_at_full_speed_equals_the_backtest(
     tree = runs.config(str(tmp_path / "bars" / "*.parquet"))
     tree |= {"run.id": f"equal-{parallelism}", "tradepicker.sellRequiresLong": long_only}
     bounded = runs.run(tree, tmp_path / "runs").folder
+    if store == "kafka":
+        tree |= FOR_EVER
     with live_run(stack_of(store), tree, bounded, parallelism) as run:
         assert run.replay(speed=None).ticks == minutes
         assert run.differences(ends) == []
