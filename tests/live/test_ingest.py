@@ -17,6 +17,7 @@ import pytest
 from kafka import KafkaProducer
 from kafka.admin import KafkaAdminClient, NewTopic
 
+from cli.errors import INTERRUPTED
 from feeds.live.ingest_bars import Ingested, ingest_bars
 from feeds.live.ingest_reports import ingest_reports
 from feeds.live.kafka_lines import REREAD_MS, Topic, since
@@ -52,8 +53,7 @@ def tree(symbols: tuple[str, ...], **more: Any) -> dict[str, Any]:
         "symbols": {name: {} for name in symbols},
         "strategies": [strategy],
         "accounts": [ACCOUNT],
-        **more,
-    }
+    } | more
 
 
 # ---- an exchange -----------------------------------------------------------------------------
@@ -71,7 +71,7 @@ def test_a_feeder_that_is_killed_leaves_the_exact_table(fluss: Running, tmp_path
     config = tmp_path / "config.yaml"
     late = {"indicators.finalAfterMs": 600_000}  # 20 s: bars that REST alone has are waited for
     first = {"run": {"id": "fed", "start": START}}
-    config.write_text(json.dumps(tree(MARKETS, **late) | first), encoding="utf-8")
+    config.write_text(json.dumps(tree(MARKETS, **late, **first)), encoding="utf-8")
     clock = FastClock(START + 30 * MINUTE, SPEED)
     place = fluss.store.place("venue")
     with living(LiveVenue(START, clock, TROUBLES)) as venue, open_client(place, 300.0) as client:
@@ -93,6 +93,7 @@ def test_a_feeder_that_is_killed_leaves_the_exact_table(fluss: Running, tmp_path
                 process.wait()
             assert turn == 3 or newest(client) > told
         until = newest(client)
+        assert venue.connections > 0
         bars = [row for row in reading.log(client, PRICE_1M_HISTORY) if row["ts"] < until]
         assert not [row for row in bars if row["late"]]
         found = {tuple(row[name] for name in COLUMNS) for row in bars}
@@ -108,7 +109,41 @@ def test_a_feeder_that_is_killed_leaves_the_exact_table(fluss: Running, tmp_path
         assert {tick: progress[tick] for tick in progress if tick <= until} == {
             tick: counts[tick] for tick in ticks
         }
-        assert venue.connections > 0
+
+
+def test_the_command_feeds_and_is_stopped(fluss: Running, tmp_path: Path) -> None:
+    """With the true clock: what is missing at once, then Ctrl-C."""
+    now_ms = time.time_ns() // 1_000_000
+    first = now_ms // MINUTE * MINUTE - 90 * MINUTE
+    config = tmp_path / "config.yaml"
+    given = tree(MARKETS, run={"id": "fed", "start": first})
+    config.write_text(json.dumps(given), encoding="utf-8")
+    place = fluss.store.place("command")
+    venue = LiveVenue(first, FastClock(now_ms, 1.0))
+    with living(venue), open_client(place, 300.0) as client:
+        make_tables(client)
+        words = ["ingest", "--source", "ccxt", "--exchange", "binance", "--config", str(config)]
+        words += ["--store", place.address, "--database", place.database]
+        process = subprocess.Popen(
+            [sys.executable, "-m", "cli.main", *words],
+            cwd=ROOT,
+            env={**os.environ, "NO_PROXY": "127.0.0.1", "TRADEFLOW_EXCHANGE_URL": venue.url},
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        try:
+            wait_for(lambda: newest(client) >= first + 89 * MINUTE, process)
+            process.send_signal(signal.SIGINT)
+            output, notes = process.communicate(timeout=PATIENCE_S)
+        finally:
+            process.kill()
+        assert process.returncode == INTERRUPTED
+        assert "note: binance: BTC/USDT, ETH/USDT, by websocket" in notes
+        assert "bars a symbol to ask for" in notes and "warning" not in notes
+        bars = reading.log(client, PRICE_1M_HISTORY)
+        assert len(bars) == int(output.split()[0]) > 100
+        assert not any(row["late"] for row in bars)
 
 
 def newest(client: Client) -> int:
