@@ -56,6 +56,7 @@ class StackStatus(NamedTuple):
     folder: Path
     run_id: str
     database: str
+    store_kind: str
     bootstrap: str
     rest: str
     processes: tuple[Process, ...]
@@ -95,6 +96,7 @@ def status(folder: Path) -> StackStatus:
         folder=folder,
         run_id=stack.run_id,
         database=stack.database,
+        store_kind=stack.store_kind,
         bootstrap=stack.bootstrap,
         rest=stack.rest,
         processes=processes,
