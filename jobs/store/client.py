@@ -17,6 +17,8 @@ from typing import Any, NamedTuple, TypeVar
 
 import fluss
 
+from jobs.store.login import Login, fluss_settings
+from jobs.store.refusals import refusal
 from schemas.table import Table
 from udfs.errors import ConfigError, InvariantError
 
@@ -55,8 +57,11 @@ class Stopped(Exception):
 class Session:
     """One connection, with the tables and writers that were asked of it."""
 
-    def __init__(self, connection: fluss.FlussConnection, database: str) -> None:
+    def __init__(
+        self, connection: fluss.FlussConnection, database: str, is_known: bool = False
+    ) -> None:
         self.connection, self.database = connection, database
+        self._is_known = is_known  # to the store, by a name
         self.admin = connection.get_admin()
         self._tables: dict[str, fluss.FlussTable] = {}
         self._writers: dict[str, fluss.UpsertWriter] = {}
@@ -68,8 +73,16 @@ class Session:
     async def table(self, table: Table) -> fluss.FlussTable:
         """The table as the store knows it."""
         if table.name not in self._tables:
-            self._tables[table.name] = await self.connection.get_table(self.path(table))
+            self._tables[table.name] = await self._get(self.path(table))
         return self._tables[table.name]
+
+    async def _get(self, path: fluss.TablePath) -> fluss.FlussTable:
+        try:
+            return await self.connection.get_table(path)
+        except fluss.FlussError:
+            if self._is_known:  # the store hides a table by which it may not be asked: this says so
+                await self.admin.get_table_info(path)
+            raise
 
     async def writer(self, table: Table) -> fluss.UpsertWriter:
         """What writes to the table."""
@@ -99,7 +112,8 @@ class Client:
 
     `retry_s` is how long a call is tried again, None: for ever. `note` is told of the first
     failure of a call and of its end. `stop` ends all waiting, by Stopped. `fetch_wait_ms` is how
-    long the store holds a request for rows that are not there yet.
+    long the store holds a request for rows that are not there yet. `login` is needed by a store
+    that asks who speaks to it.
     """
 
     def __init__(
@@ -110,8 +124,9 @@ class Client:
         note: Callable[[str], None] = lambda text: None,
         stop: threading.Event | None = None,
         fetch_wait_ms: int = FETCH_WAIT_MS,
+        login: Login | None = None,
     ) -> None:
-        self.bootstrap, self.database = bootstrap, database
+        self.bootstrap, self.database, self.login = bootstrap, database, login
         self._retry_s, self._note = retry_s, note
         self._settings = {
             "bootstrap.servers": bootstrap,
@@ -150,9 +165,10 @@ class Client:
                 found = self._wait(self._begin(work), limit_s)
             except (fluss.FlussError, TimeoutError) as error:
                 self._drop()
-                problem = self._problem(error, limit_s)
+                refused = refusal(error, self.bootstrap, self.login)
+                problem = refused or self._problem(error, limit_s)
                 away_s = time.monotonic() - began
-                if _is_hopeless(error) or (self._retry_s is not None and away_s > self._retry_s):
+                if refused or _is_hopeless(error) or (self._retry_s is not None and away_s > self._retry_s):
                     raise ConfigError(problem) from None
                 if not told and away_s > QUIET_S:
                     self._note(f"{problem}; trying again")
@@ -181,8 +197,9 @@ class Client:
     def _begin(self, work: Callable[[Session], Awaitable[T]]) -> Coroutine[Any, Any, T]:
         async def begun() -> T:
             if self._session is None:
-                connection = await fluss.FlussConnection.create(fluss.Config(self._settings))
-                self._session = Session(connection, self.database)
+                settings = {**self._settings, **fluss_settings(self.login)}
+                connection = await fluss.FlussConnection.create(fluss.Config(settings))
+                self._session = Session(connection, self.database, self.login is not None)
             return await work(self._session)
 
         return begun()

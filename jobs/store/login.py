@@ -1,0 +1,109 @@
+"""Who speaks to a store. The password stays where it is until a connection is made.
+
+A Login is plain data and holds the place of the password only, so jobs may carry it and files may
+hold it.
+"""
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import NamedTuple
+
+from schemas.config_security import LoginConfig, SecurityConfig
+from udfs.errors import ConfigError
+
+KEY = "store.security"
+OTHERS_MODE = 0o077
+PLAIN = "PLAIN"
+
+
+class Login(NamedTuple):
+    """A user of a store; the password is in `file`, or in the variable `env`.
+
+    `told` names what a person would mend: the key of the configuration.
+    """
+
+    username: str
+    file: str = ""
+    env: str = ""
+    protocol: str = "sasl"
+    mechanism: str = PLAIN
+    ca_file: str = ""
+    told: str = KEY
+
+    @property
+    def place(self) -> str:
+        """Where the password is, for people."""
+        if self.file:
+            return f"file {self.file} ({self.told}.password_file)"
+        return f"variable {self.env} ({self.told}.password_env)"
+
+    def password(self) -> str:
+        """The password; ConfigError where it can't be had, or others may read it."""
+        text = _of_file(self) if self.file else _of_variable(self)
+        if not text or not text.isprintable():
+            what = "is empty" if not text else "holds a character that is not printable"
+            raise ConfigError(f"the password of {self.username} in {self.place} {what}")
+        return text
+
+
+def _of_variable(login: Login) -> str:
+    found = os.environ.get(login.env)
+    if found is None:
+        raise ConfigError(
+            f"{login.told}.password_env: the variable {login.env} is not set; it should hold the "
+            f"password of {login.username}"
+        )
+    return found
+
+
+def _of_file(login: Login) -> str:
+    """The first line of a file; ConfigError where it is not its owner's alone."""
+    file = Path(login.file)
+    key = f"{login.told}.password_file"
+    try:
+        mode = file.stat().st_mode
+        text = file.read_text(encoding="utf-8")
+    except UnicodeDecodeError:
+        raise ConfigError(f"{key}: {file} is no text of UTF-8") from None
+    except OSError as error:
+        raise ConfigError(f"{key}: {file}: {error.strerror}") from None
+    if mode & OTHERS_MODE:
+        raise ConfigError(f"{key}: others may read {file}; `chmod 600 {file}`")
+    return text.rstrip("\r\n")
+
+
+def login_of(security: SecurityConfig | None) -> Login | None:
+    """The user that a configuration names."""
+    if security is None:
+        return None
+    return _login(security, KEY)._replace(
+        protocol=security.protocol,
+        mechanism=security.mechanism,
+        ca_file=security.ca_file or "",
+    )
+
+
+def readers_of(security: SecurityConfig) -> list[Login]:
+    """The readers that it names."""
+    return [
+        _login(reader, f"{KEY}.readers[{index}]") for index, reader in enumerate(security.readers)
+    ]
+
+
+def _login(found: LoginConfig, told: str) -> Login:
+    # Absolute: jobs read it, too, and run elsewhere.
+    file = str(Path(found.password_file).expanduser().absolute()) if found.password_file else ""
+    return Login(found.username, file, found.password_env or "", told=told)
+
+
+def fluss_settings(login: Login | None) -> Mapping[str, str]:
+    """What Fluss's Python client needs to know; read anew for each connection."""
+    if login is None:
+        return {}
+    return {
+        "security.protocol": login.protocol.upper(),
+        "security.sasl.mechanism": login.mechanism,
+        "security.sasl.username": login.username,
+        "security.sasl.password": login.password(),
+    }

@@ -1,0 +1,44 @@
+"""What a Fluss store says to who may not do something, in words that say what to mend."""
+
+import re
+
+from jobs.store.login import KEY, Login
+
+# The codes of Fluss's protocol; an error inside another one has its code in the text alone.
+UNKNOWN, FORBIDDEN = 46, 48
+FORBIDDEN_TEXT = f"code: {FORBIDDEN},"
+ONE = re.compile(r"operate (\w+) on resource Resource\{type=(\w+), name='([^']*)'")
+SEVERAL = re.compile(r"[Nn]o (\w+) permission among all the tables: \[([^\]]*)\]")
+
+
+def refusal(error: Exception, bootstrap: str, login: Login | None) -> str | None:
+    """What to tell of an error that trying again does not mend; None: it is another one."""
+    code = getattr(error, "error_code", None)
+    if code == UNKNOWN and login is None:
+        return (
+            f"the store at {bootstrap} asks who speaks to it: name a user by {KEY}.username, and "
+            "the password by password_file or password_env"
+        )
+    if login is None:
+        return None
+    if code == UNKNOWN:
+        return (
+            f"the store at {bootstrap} refuses user {login.username}: no such user, or another "
+            f"password than that of {login.place}"
+        )
+    if code == FORBIDDEN or FORBIDDEN_TEXT in str(error):
+        return (
+            f"the store at {bootstrap} does not let user {login.username} {_what(str(error))}: "
+            f"name another user by {login.told}, or have it granted"
+        )
+    return None
+
+
+def _what(said: str) -> str:
+    found = ONE.search(said)
+    if found:
+        return f"{found[1]} {found[2].lower()} {found[3]}"
+    found = SEVERAL.search(said)
+    if found:
+        return f"{found[1]} table {found[2]}"
+    return f"do that ({said.partition(chr(10))[0]})"
