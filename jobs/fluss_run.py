@@ -21,6 +21,8 @@ import fluss
 from jobs.cluster import end
 from jobs.fluss_mend import mend
 from jobs.fluss_store import HOST, NO_SETTINGS, Ports, Server, Store, configure, free_ports
+from jobs.guard import Guard
+from jobs.store.login import fluss_settings
 from udfs.errors import ConfigError
 
 START_TIMEOUT_S = 60.0
@@ -41,10 +43,13 @@ class Running(NamedTuple):
 
 @contextmanager
 def local_store(
-    folder: Path, ports: Ports | None = None, settings: Mapping[str, str] = NO_SETTINGS
+    folder: Path,
+    ports: Ports | None = None,
+    settings: Mapping[str, str] = NO_SETTINGS,
+    guard: Guard | None = None,
 ) -> Iterator[Store]:
     """A running store on free ports (or these); all its processes end with the block."""
-    store = configure(folder, free_ports() if ports is None else ports, settings)
+    store = configure(folder, free_ports() if ports is None else ports, settings, guard)
     with running(store):
         yield store
 
@@ -190,7 +195,7 @@ def wait_for_tablets(store: Store) -> None:
     deadline = time.monotonic() + START_TIMEOUT_S
     while time.monotonic() < deadline:
         try:
-            if asyncio.run(_count_tablets(store.bootstrap)) >= len(store.ports.tablets):
+            if asyncio.run(_count_tablets(store)) >= len(store.ports.tablets):
                 return
         except fluss.FlussError:
             pass  # the coordinator is not ready yet
@@ -201,8 +206,10 @@ def wait_for_tablets(store: Store) -> None:
     )
 
 
-async def _count_tablets(bootstrap: str) -> int:
-    connection = await fluss.FlussConnection.create(fluss.Config({"bootstrap.servers": bootstrap}))
+async def _count_tablets(store: Store) -> int:
+    own = None if store.guard is None else store.guard.own
+    settings = {"bootstrap.servers": store.bootstrap, **fluss_settings(own)}
+    connection = await fluss.FlussConnection.create(fluss.Config(settings))
     try:
         nodes = await connection.get_admin().get_server_nodes()
     finally:

@@ -13,6 +13,8 @@ from typing import NamedTuple
 
 from jobs import jar_patches, jvm
 from jobs.cluster import free_port
+from jobs.fluss_security import INTERNAL, SETTINGS, ZOOKEEPER_SETTINGS
+from jobs.guard import Guard
 from udfs.errors import ConfigError
 
 CONF = jvm.REPO / "conf" / "fluss"
@@ -69,11 +71,15 @@ class Server(NamedTuple):
 
 
 class Store(NamedTuple):
-    """A store as configured in `folder`; `servers` in the order of their start."""
+    """A store as configured in `folder`; `servers` in the order of their start.
+
+    `guard`: who its users are, None where it asks nobody.
+    """
 
     folder: Path
     ports: Ports
     servers: tuple[Server, ...]
+    guard: Guard | None = None
 
     @property
     def bootstrap(self) -> str:
@@ -93,10 +99,14 @@ def free_ports(tablets: int = 1) -> Ports:
 
 
 def configure(
-    folder: Path, ports: Ports | None = None, settings: Mapping[str, str] = NO_SETTINGS
+    folder: Path,
+    ports: Ports | None = None,
+    settings: Mapping[str, str] = NO_SETTINGS,
+    guard: Guard | None = None,
 ) -> Store:
     """Write the configuration of a store into `folder`; `settings` override conf/fluss's.
 
+    With `guard` the store asks who speaks to it, and so does its ZooKeeper.
     Raises ConfigError where the folder cannot be written.
     """
     folder = folder.resolve()
@@ -108,7 +118,9 @@ def configure(
     try:
         for name in ["log", "tmp", "remote", *(f"data/{name}" for name in names)]:
             (folder / name).mkdir(parents=True, exist_ok=True)
-        _write_zookeeper(folder, ports)
+        if guard is not None:
+            settings = {**SETTINGS, **settings}
+        _write_zookeeper(folder, ports, NO_SETTINGS if guard is None else ZOOKEEPER_SETTINGS)
         _write_server(folder, ports, "coordinator", ports.coordinator, settings)
         for number, port in enumerate(ports.tablets):
             _write_server(folder, ports, f"tablet-{number}", port, settings, number)
@@ -118,15 +130,24 @@ def configure(
     servers += [_server(folder, f"tablet-{n}", port) for n, port in enumerate(ports.tablets)]
     # Last, see `running`.
     servers.append(_server(folder, "coordinator", ports.coordinator))
-    return Store(folder, ports, tuple(servers))
+    if guard is not None:
+        servers = [_guarded(server, guard) for server in servers]
+    return Store(folder, ports, tuple(servers), guard)
 
 
-def _write_zookeeper(folder: Path, ports: Ports) -> None:
+def _guarded(server: Server, guard: Guard) -> Server:
+    """The same, which knows where passwords are."""
+    java, *words = server.command
+    return server._replace(command=(java, guard.java_option, *words))
+
+
+def _write_zookeeper(folder: Path, ports: Ports, settings: Mapping[str, str]) -> None:
     fixed = (CONF / "zookeeper.cfg").read_text(encoding="utf-8")
     machine = {
         "dataDir": str(folder / "data" / "zookeeper"),
         "clientPort": ports.zookeeper,
         "clientPortAddress": HOST,
+        **settings,
     }
     lines = [f"{name}={value}" for name, value in machine.items()]
     conf = folder / "conf" / "zookeeper"
@@ -143,9 +164,12 @@ def _write_server(
     number: int | None = None,
 ) -> None:
     fixed = (CONF / "server.yaml").read_text(encoding="utf-8")
+    listeners = f"FLUSS://{HOST}:{port}"
+    if settings.get("internal.listener.name") == INTERNAL:
+        listeners += f", {INTERNAL}://{HOST}:0"  # ZooKeeper tells the others which port it is
     machine: dict[str, object] = {
         "zookeeper.address": f"{HOST}:{ports.zookeeper}",
-        "bind.listeners": f"FLUSS://{HOST}:{port}",
+        "bind.listeners": listeners,
         "data.dir": str(folder / "data" / name),
         "remote.data.dir": str(folder / "remote"),
     }
