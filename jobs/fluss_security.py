@@ -131,7 +131,9 @@ def _admin(bootstrap: str, guard: Guard, folder: Path) -> Iterator[tuple[Any, An
         settings.setString("bootstrap.servers", bootstrap)
         for name in ("client.security.protocol", "client.security.sasl.mechanism"):
             settings.setString(name, SETTINGS[name])
-        connection = gateway.jvm.org.apache.fluss.client.ConnectionFactory.createConnection(settings)
+        connection = gateway.jvm.org.apache.fluss.client.ConnectionFactory.createConnection(
+            settings
+        )
         yield gateway.jvm, connection.getAdmin()
         connection.close()
     finally:

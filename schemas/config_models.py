@@ -156,7 +156,7 @@ class AccountConfig(Group):
     start_capital: AmountFromZero = 100_000 * UNIT
     strategies: list[Text]
     sizing: SizingConfig
-    weights: dict[str, AmountFromZero] = {}
+    weights: dict[str, AmountFromZero] = Field(default={})
     limits: LimitsConfig = LimitsConfig()
     fee_bps: Amount = 0
     slippage_bps: Amount = 0

@@ -3,7 +3,7 @@
 import re
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import PlainValidator, model_validator
+from pydantic import Field, PlainValidator, model_validator
 
 from schemas.config_group import Group
 from schemas.config_values import Text
@@ -82,7 +82,7 @@ class SecurityConfig(LoginConfig):
     protocol: Literal["sasl", "sasl_ssl"] = "sasl"
     mechanism: Literal["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"] = "PLAIN"
     ca_file: Text | None = None
-    readers: list[ReaderConfig] = []
+    readers: list[ReaderConfig] = Field(default=[])
 
 
 WHERE = ("store", "security")

@@ -1,25 +1,30 @@
 """Which store and database a command speaks to."""
 
+import json
 import os
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
-from jobs.stack import state
-from schemas.config import Config
+from jobs.stack import secrets, state
+from jobs.store.login import Login, login_of
+from schemas.config import Config, config_as_dict
 from udfs.errors import ConfigError
 from udfs.ids import hash_id
 
 STACKS = Path(".run/live")
+USER, PASSWORD = "TRADEFLOW_STORE_USER", "TRADEFLOW_STORE_PASSWORD"
+PASSWORD_FILE = "TRADEFLOW_STORE_PASSWORD_FILE"
 
 
 class Place(NamedTuple):
-    """The address of a store, and a database in it."""
+    """The address of a store, a database in it, and who speaks to it."""
 
     bootstrap: str
     database: str
+    login: Login | None = None
 
 
 def place(
@@ -36,9 +41,9 @@ def place(
     if store is not None:
         if given is None:
             raise ConfigError("--store: name the database too, by --database")
-        return Place(store, given)
+        return Place(store, given, who(config, None))
     if folder is None and config is not None and config.store.addresses is not None:
-        return Place(address(config.store.addresses), given or "")
+        return Place(address(config.store.addresses), given or "", who(config, None))
     if folder is None:
         folder = _only_stack() if config is None else STACKS / config.run.id
     stack = state.read(folder)
@@ -47,7 +52,32 @@ def place(
             f"there is no stack in {folder} (no {state.FILE}); start one by `tradeflow up`, or "
             "name another by --dir or --store"
         )
-    return Place(stack.bootstrap, database or stack.database)
+    return Place(stack.bootstrap, database or stack.database, who(config, folder))
+
+
+def who(config: Config | None, folder: Path | None) -> Login | None:
+    """Who speaks to the store: as the environment says, else the configuration, else the stack.
+
+    A stack's own configuration stands for the stack, which has a copy of the password.
+    """
+    user = os.environ.get(USER)
+    if user:
+        file = os.environ.get(PASSWORD_FILE, "")
+        place = PASSWORD_FILE if file else PASSWORD
+        return Login(user, file, "" if file else PASSWORD, key=USER, password_key=place)
+    given = None if config is None else login_of(config.store.security)
+    own = None if folder is None else secrets.login(folder.absolute())
+    if given is None or own is None:
+        return given or own
+    return own if _is_of_stack(config, folder) else given
+
+
+def _is_of_stack(config: Config | None, folder: Path | None) -> bool:
+    """Whether the configuration says of the store's users what the stack's own says."""
+    if config is None or folder is None:
+        return True
+    own: Any = json.loads((folder / state.CONFIG).read_text("utf-8"))
+    return bool(own["store"].get("security") == config_as_dict(config)["store"]["security"])
 
 
 def address(given: object) -> str:

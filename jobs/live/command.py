@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 
+from jobs.store.login import Login, login_of
 from schemas.config import Config, load_config
 from schemas.overrides import settings
 from udfs.errors import ConfigError, TradeflowError
@@ -59,25 +60,26 @@ def submit(name: str, config: Config, options: argparse.Namespace) -> str:
     from jobs.live.operators import now_ms
     from jobs.live.stages import build, live_job
 
-    bootstrap, database = address(config, options)
+    bootstrap, database, login = address(config, options)
     strategies = sorted(set(options.strategy))
     job = live_job(config, name, strategies)
-    make = partial(build, job, now_ms, FlussJournal(bootstrap, database))
+    make = partial(build, job, now_ms, FlussJournal(bootstrap, database, login))
     shown = f"{name}:{','.join(strategies)}" if strategies else name
     parallelism = options.parallelism or config.live.parallelism
-    place = run.Place(bootstrap, database, config.fluss.fetch_wait_ms)
+    place = run.Place(bootstrap, database, config.fluss.fetch_wait_ms, login)
     (job_id,) = run.submit([run.Job(shown, make)], place, parallelism, config.run.id)
     return job_id
 
 
-def address(config: Config, options: argparse.Namespace) -> tuple[str, str]:
-    """The store's address and the database: as given, else those of the run's stack."""
-    from jobs.stack import state
+def address(config: Config, options: argparse.Namespace) -> tuple[str, str, Login | None]:
+    """The store's address, the database, who asks: as given, else those of the run's stack."""
+    from jobs.stack import secrets, state
     from jobs.stack.place import folder_of
 
     if options.store is not None:
         named = options.database or config.store.database
-        return options.store, state.database_of(config.run.id, named)
+        login = login_of(config.store.security)
+        return options.store, state.database_of(config.run.id, named), login
     folder = folder_of(config.run.id, options.dir)
     stack = state.read(folder)
     if stack is None:
@@ -85,7 +87,7 @@ def address(config: Config, options: argparse.Namespace) -> tuple[str, str]:
             f"there is no stack in {folder}; start one by `tradeflow up`, or name it by --dir, or "
             "a store by --store"
         )
-    return stack.bootstrap, options.database or stack.database
+    return stack.bootstrap, options.database or stack.database, secrets.login(folder)
 
 
 def _parser(name: str) -> argparse.ArgumentParser:

@@ -11,6 +11,7 @@ from typing import NamedTuple
 from jobs.live.stage import Value
 from jobs.store import reading
 from jobs.store.client import Client
+from jobs.store.login import Login
 from schemas.codec import decimal_text
 from schemas.table import Kind, Table
 from udfs.errors import InvariantError
@@ -23,12 +24,13 @@ class FlussJournal(NamedTuple):
 
     bootstrap: str
     database: str
+    login: Login | None = None
 
     def __call__(self, table: Table, since_ms: int) -> Sequence[Mapping[str, Value]]:
         """Rows that the table got since a wall clock (and a minute before), in order of its log."""
         if table.kind is not Kind.HISTORY:
             raise InvariantError(f"{table.name} is no history")
-        with Client(self.bootstrap, self.database, retry_s=None) as client:
+        with Client(self.bootstrap, self.database, self.login, retry_s=None) as client:
             rows = reading.written_since(client, table, max(0, since_ms - SLACK_MS))
         return [{name: plain(value) for name, value in row.items()} for row in rows]
 

@@ -30,8 +30,9 @@ from jobs.live.operators import (
     row_type,
     uid,
 )
+from jobs.store.login import Login
 from schemas.ops import PROGRESS, PROGRESS_GAPS
-from schemas.table import Table, Type, literal, quoted
+from schemas.table import Table, Type, quoted
 
 CATALOG = "store"
 EXECUTION_MODE = "python.execution-mode"
@@ -56,11 +57,15 @@ class Job(NamedTuple):
 
 
 class Place(NamedTuple):
-    """Where jobs read and write, and how long a request of theirs waits there for rows."""
+    """Where jobs read and write, and how long a request of theirs waits there for rows.
+
+    The password of `login` is not asked for: Java has it from its own file.
+    """
 
     bootstrap: str
     database: str
     fetch_wait_ms: int
+    login: Login | None = None
 
 
 def submit(jobs: Sequence[Job], place: Place, parallelism: int, run_id: str) -> list[str]:
@@ -76,10 +81,7 @@ def _submit(job: Job, place: Place, parallelism: int, name: str) -> str:
         settings.set_string(RECOVERY_PATH, job.point)
         env.configure(settings)
     tables = StreamTableEnvironment.create(env)
-    tables.execute_sql(
-        f"CREATE CATALOG {CATALOG} WITH "
-        f"('type' = 'fluss', 'bootstrap.servers' = {literal(place.bootstrap)})"
-    )
+    tables.execute_sql(sql.catalog(CATALOG, place.bootstrap, place.login))
     tables.execute_sql(f"USE CATALOG {CATALOG}")
     tables.execute_sql(f"USE {quoted(place.database)}")
     define(env, tables, job.make, parallelism, place.fetch_wait_ms)

@@ -13,6 +13,7 @@ from jobs.live import run
 from jobs.live.journal import FlussJournal
 from jobs.live.operators import now_ms
 from jobs.live.stages import build, live_job
+from jobs.stack import secrets
 from jobs.stack.state import write_file
 from schemas.config import parse_config
 from udfs.errors import ConfigError
@@ -23,8 +24,9 @@ def main() -> None:
     request = json.loads(Path(sys.argv[sys.argv.index("--request") + 1]).read_text("utf-8"))
     file = request["config"]
     config = parse_config(json.loads(Path(file).read_text("utf-8")), file)
-    place = run.Place(request["bootstrap"], request["database"], config.fluss.fetch_wait_ms)
-    journal = FlussJournal(place.bootstrap, place.database)
+    login = secrets.login(Path(file).parent)
+    place = run.Place(request["bootstrap"], request["database"], config.fluss.fetch_wait_ms, login)
+    journal = FlussJournal(place.bootstrap, place.database, login)
     answers: dict[str, dict[str, str]] = {}
     for job in request["jobs"]:
         try:

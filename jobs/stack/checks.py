@@ -8,7 +8,9 @@ from typing import NamedTuple
 import yaml
 
 from jobs import fluss_store, jvm
-from jobs.stack import flink
+from jobs.stack import flink, secrets
+from jobs.stack.state import Stack
+from jobs.store.login import Login, login_of
 from schemas.config_models import Config, LiveConfig
 from schemas.config_values import memory_mb
 from udfs.errors import ConfigError
@@ -40,6 +42,12 @@ def check_config(config: Config) -> None:
         raise ConfigError(
             "store.addresses names a store of its own, and a stack brings its own: leave it out"
         )
+
+
+def login(stack: Stack, config: Config) -> Login | None:
+    """Who `up` is to the stack's store: as the configuration says now, the stack's own else."""
+    own = secrets.login(stack.folder)
+    return own and (login_of(config.store.security) or own)
 
 
 def check_machine(folder: Path, live: LiveConfig) -> None:

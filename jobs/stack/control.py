@@ -5,14 +5,14 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from operator import methodcaller
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from jobs import code, jvm
 from jobs.run import code_version
-from jobs.stack import checks, flink, monitors, names, settings, tables
+from jobs.stack import checks, flink, monitors, names, secrets, settings, tables
 from jobs.stack.ports import claim_ports, taken_note
 from jobs.stack.processes import SUPERVISOR, end_servers, servers_of, supervisor_of
 from jobs.stack.rest import Flink, FlinkAwayError, Job
@@ -94,11 +94,14 @@ def up(config: Config, folder: Path, wish: Wish = AS_USUAL, note: Note = silent)
         was_running = supervisor_of(folder) is not None
         stack = _record(config, folder, wish, was_running, note)
         if not was_running:
-            _start(stack, note)
+            _start(stack, secrets.hidden(config), note)
         _wait_until_up(stack, config, note)
         text = (folder / CONFIG).read_text(encoding="utf-8")
         run = (stack.run_id, stack.config_digest, text, code_version())
-        tables.prepare(stack.bootstrap, stack.database, run, config.store.retention_days)
+        secrets.grant(stack, config)
+        login = checks.login(stack, config)
+        days = config.store.retention_days
+        tables.prepare(stack.bootstrap, stack.database, login, run, days)
         return _bring_jobs(stack, wish, was_running, note)
 
 
@@ -149,6 +152,7 @@ def _record(config: Config, folder: Path, wish: Wish, was_running: bool, note: N
         config_digest=settings.digest(text),
         monitoring=watched,
     )
+    secrets.prepare(folder, config)
     write_file(folder / CONFIG, text)
     write(stack)
     flink.copy_code(folder)
@@ -206,14 +210,15 @@ def _end_left(folder: Path, note: Note) -> None:
         end_servers(folder, END_TIMEOUT_S)
 
 
-def _start(stack: Stack, note: Note) -> None:
-    """Start the supervisor, which starts the rest."""
+def _start(stack: Stack, hidden: Collection[str], note: Note) -> None:
+    """Start the supervisor, which starts the rest, without these variables of the environment."""
     note("starting the store and Flink")
     log = stack.folder / "log" / "supervisor.log"
     with log.open("ab") as output:
         subprocess.Popen(
             [sys.executable, "-m", SUPERVISOR, str(stack.folder)],
             cwd=jvm.REPO,
+            env={name: value for name, value in os.environ.items() if name not in hidden},
             stdin=subprocess.DEVNULL,
             stdout=output,
             stderr=output,

@@ -17,7 +17,7 @@ from types import FrameType
 from typing import NoReturn
 
 from jobs import fluss_run, fluss_store
-from jobs.stack import flink, monitors
+from jobs.stack import flink, monitors, secrets
 from jobs.stack.processes import end_servers
 from jobs.stack.state import (
     CONFIG,
@@ -164,7 +164,10 @@ class Wanted:
 def parts(stack: Stack, live: LiveConfig) -> tuple[fluss_store.Store, list[flink.Command]]:
     """The store and Flink's processes as configured for a stack."""
     ports = fluss_store.Ports(stack.ports.zookeeper, stack.ports.coordinator, (stack.ports.tablet,))
-    return fluss_store.configure(stack.folder / "store", ports), flink.commands(stack, live)
+    store = fluss_store.configure(
+        stack.folder / "store", ports, guard=secrets.guard_of(stack.folder)
+    )
+    return store, flink.commands(stack, live)
 
 
 def keep_store(running: fluss_run.Running, told: Told) -> NoReturn:

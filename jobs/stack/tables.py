@@ -10,6 +10,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any, NamedTuple
 
 from jobs.store.client import Client, Session, Writing
+from jobs.store.login import Login
 from jobs.store.making import descriptor, make_tables
 from jobs.store.reading import some, span
 from schemas.market import PRICE_1M_HISTORY
@@ -43,7 +44,11 @@ class Reading(NamedTuple):
 
 
 def prepare(
-    bootstrap: str, database: str, run: tuple[str, str, str, str], retention_days: int | None
+    bootstrap: str,
+    database: str,
+    login: Login | None,
+    run: tuple[str, str, str, str],
+    retention_days: int | None,
 ) -> None:
     """Make the run's tables and write its row of run_history.
 
@@ -58,7 +63,7 @@ def prepare(
             found[table.name] = info.get_schema().get_columns()
         return found
 
-    with Client(bootstrap, database) as client:
+    with Client(bootstrap, database, login) as client:
         make_tables(client, retention_days)
         for name, there in client.call(columns).items():
             check_columns(TABLES[name], there, database)
@@ -83,7 +88,11 @@ def check_columns(table: Table, found: Iterable[tuple[str, str]], database: str)
 
 
 def reading(
-    bootstrap: str, database: str, instances: Iterable[tuple[str, str]], patience_s: float
+    bootstrap: str,
+    database: str,
+    login: Login | None,
+    instances: Iterable[tuple[str, str]],
+    patience_s: float,
 ) -> Reading:
     """What the store says; ConfigError where it does not answer in time."""
 
@@ -94,7 +103,7 @@ def reading(
         last = {names[0]: ts for names, ts in bars.items()}
         return Reading(tuple(tables), {(one, two): ts for (one, two), ts in progress.items()}, last)
 
-    with Client(bootstrap, database, retry_s=AGAIN_S) as client:
+    with Client(bootstrap, database, login, retry_s=AGAIN_S) as client:
         return client.call(read, patience_s)
 
 

@@ -110,21 +110,21 @@ class Writing(NamedTuple):
 class Client:
     """A database of a store, to be used in a `with` block by one thread.
 
-    `retry_s` is how long a call is tried again, None: for ever. `note` is told of the first
-    failure of a call and of its end. `stop` ends all waiting, by Stopped. `fetch_wait_ms` is how
-    long the store holds a request for rows that are not there yet. `login` is needed by a store
-    that asks who speaks to it.
+    `login` is needed by a store that asks who speaks to it. `retry_s` is how long a call is tried
+    again, None: for ever. `note` is told of the first failure of a call and of its end. `stop` ends
+    all waiting, by Stopped. `fetch_wait_ms` is how long the store holds a request for rows that are
+    not there yet.
     """
 
     def __init__(
         self,
         bootstrap: str,
         database: str,
+        login: Login | None = None,
         retry_s: float | None = RETRY_S,
         note: Callable[[str], None] = lambda text: None,
         stop: threading.Event | None = None,
         fetch_wait_ms: int = FETCH_WAIT_MS,
-        login: Login | None = None,
     ) -> None:
         self.bootstrap, self.database, self.login = bootstrap, database, login
         self._retry_s, self._note = retry_s, note
@@ -168,7 +168,11 @@ class Client:
                 refused = refusal(error, self.bootstrap, self.login)
                 problem = refused or self._problem(error, limit_s)
                 away_s = time.monotonic() - began
-                if refused or _is_hopeless(error) or (self._retry_s is not None and away_s > self._retry_s):
+                if (
+                    refused
+                    or _is_hopeless(error)
+                    or (self._retry_s is not None and away_s > self._retry_s)
+                ):
                     raise ConfigError(problem) from None
                 if not told and away_s > QUIET_S:
                     self._note(f"{problem}; trying again")

@@ -1,4 +1,4 @@
-"""Java's files of who is who (JAAS): how a JVM is given passwords without an argument that shows them.
+"""Java's files of who is who (JAAS): how a JVM has passwords that no argument of it shows.
 
 A file of the format is named by `-Djava.security.auth.login.config`. Fluss, Kafka and ZooKeeper all
 read it, each its own sections. In Fluss's server.yaml they would be written to its log.

@@ -20,7 +20,7 @@ PLAIN = "PLAIN"
 class Login(NamedTuple):
     """A user of a store; the password is in `file`, or in the variable `env`.
 
-    `told` names what a person would mend: the key of the configuration.
+    `key` and `password_key` name what a person would mend.
     """
 
     username: str
@@ -29,14 +29,14 @@ class Login(NamedTuple):
     protocol: str = "sasl"
     mechanism: str = PLAIN
     ca_file: str = ""
-    told: str = KEY
+    key: str = f"{KEY}.username"
+    password_key: str = f"{KEY}.password_file"
 
     @property
     def place(self) -> str:
         """Where the password is, for people."""
-        if self.file:
-            return f"file {self.file} ({self.told}.password_file)"
-        return f"variable {self.env} ({self.told}.password_env)"
+        what = f"file {self.file}" if self.file else f"variable {self.env}"
+        return f"{what} ({self.password_key})"
 
     def password(self) -> str:
         """The password; ConfigError where it can't be had, or others may read it."""
@@ -51,7 +51,7 @@ def _of_variable(login: Login) -> str:
     found = os.environ.get(login.env)
     if found is None:
         raise ConfigError(
-            f"{login.told}.password_env: the variable {login.env} is not set; it should hold the "
+            f"{login.password_key}: the variable {login.env} is not set; it should hold the "
             f"password of {login.username}"
         )
     return found
@@ -60,7 +60,7 @@ def _of_variable(login: Login) -> str:
 def _of_file(login: Login) -> str:
     """The first line of a file; ConfigError where it is not its owner's alone."""
     file = Path(login.file)
-    key = f"{login.told}.password_file"
+    key = login.password_key
     try:
         mode = file.stat().st_mode
         text = file.read_text(encoding="utf-8")
@@ -94,7 +94,14 @@ def readers_of(security: SecurityConfig) -> list[Login]:
 def _login(found: LoginConfig, told: str) -> Login:
     # Absolute: jobs read it, too, and run elsewhere.
     file = str(Path(found.password_file).expanduser().absolute()) if found.password_file else ""
-    return Login(found.username, file, found.password_env or "", told=told)
+    place = f"{told}.password_{'file' if file else 'env'}"
+    return Login(
+        found.username,
+        file,
+        found.password_env or "",
+        key=f"{told}.username",
+        password_key=place,
+    )
 
 
 def fluss_settings(login: Login | None) -> Mapping[str, str]:

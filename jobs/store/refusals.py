@@ -29,7 +29,7 @@ def refusal(error: Exception, bootstrap: str, login: Login | None) -> str | None
     if code == FORBIDDEN or FORBIDDEN_TEXT in str(error):
         return (
             f"the store at {bootstrap} does not let user {login.username} {_what(str(error))}: "
-            f"name another user by {login.told}, or have it granted"
+            f"name another user by {login.key}, or have it granted"
         )
     return None
 
