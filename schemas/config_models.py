@@ -88,7 +88,7 @@ class StrategyConfig(Group):
 
     `kind` is a built-in one, one of the file or files that `module` names, or one that an installed
     package offers; without it the module's only one. `timeframe` None: the base's. `symbols` None:
-    all of them.
+    all of them. `from_ts`: it gives no signal at or before that time.
     """
 
     id: Text
@@ -96,6 +96,7 @@ class StrategyConfig(Group):
     module: Paths | None = None
     timeframe: Timeframe | None = None
     symbols: list[Text] | None = None
+    from_ts: Time | None = Field(default=None, alias="from")
     params: dict[str, Any] | None = None
     grid: dict[str, list[Any]] | None = None
     sets: list[dict[str, Any]] | None = None

@@ -119,6 +119,7 @@ def _strategy(strategy: StrategyConfig, combination: Combination, config: Config
         params_hash=params_hash(combination.params),
         version=kind.version,
         symbols=tuple(sorted(set(strategy.symbols or config.symbols))),
+        from_ts=strategy.from_ts,
     )
 
 

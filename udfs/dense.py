@@ -274,8 +274,9 @@ def _decide(
         at = answers.nonzero()[0]
         if not len(at):
             continue
-        if start_ts is not None and close_ts[at[0]] <= start_ts:
-            at = at[close_ts[at] > start_ts]
+        for begins in (start_ts, strategy.plan.from_ts):
+            if begins is not None and len(at) and close_ts[at[0]] <= begins:
+                at = at[close_ts[at] > begins]
         for name in strategy.features:
             missing = np.isnan(columns[name][at])
             if missing.any():

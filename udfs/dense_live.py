@@ -11,11 +11,24 @@ import numpy as np
 
 from udfs import features as feature_kernels
 from udfs.bars import Bars
-from udfs.dense import OHLCV, Frame, IndicatorRows, IndicatorState, LastRow, SymbolFrames, indicate
+from udfs.dense import (
+    OHLCV,
+    Frame,
+    IndicatorRows,
+    IndicatorState,
+    LastRow,
+    SymbolFrames,
+    decide,
+    indicate,
+    initial_indicators,
+    initial_rows,
+)
 from udfs.errors import InvariantError
+from udfs.ids import hash_id
 from udfs.resample import close_window, open_window
 
 STATE_VERSION = 1
+NO_BARS = Bars(np.empty(0, np.int64), *(np.empty(0) for _ in range(5)))
 INDICATORS = "indicators"
 ROWS = "strategies"
 
@@ -50,6 +63,33 @@ def unfinished(state: tuple[IndicatorState, ...], symbol: SymbolFrames) -> list[
     ]
 
 
+def catch_up(
+    bars: Bars, symbol: SymbolFrames, tick_ts: int
+) -> tuple[tuple[IndicatorState, ...], tuple[LastRow, ...]]:
+    """What `tick` and `decide` carry after all of these bars and after the tick `tick_ts`.
+
+    For a symbol whose timeframes or features are others than those of the state that it has.
+    """
+    state, rows = indicate(initial_indicators(symbol), bars, symbol)
+    last, _ = decide(initial_rows(symbol), rows, symbol)
+    state, rows = tick(state, NO_BARS, symbol, tick_ts)
+    last, _ = decide(last, rows, symbol)
+    return state, last
+
+
+def shape(symbol: SymbolFrames) -> str:
+    """The timeframes of a symbol and their features, in short; state fits those of its own."""
+    parts = (name for one in symbol.frames for name in (one.timeframe, *one.features.names))
+    lent = (name for one in symbol.frames for name in (one.timeframe, *one.borrowed))
+    return hash_id(*parts, "", *lent)[:12]
+
+
+def has_shape(data: bytes, symbol: SymbolFrames) -> bool:
+    """Whether a state that was dumped is one of this symbol's shape; older states don't say."""
+    head: dict[str, Any] = json.loads(data.partition(b"\n")[0])
+    return bool(head.get("shape", shape(symbol)) == shape(symbol))
+
+
 def _rows(
     carried: IndicatorState, bars: Bars, frame: Frame
 ) -> tuple[feature_kernels.State, IndicatorRows]:
@@ -65,11 +105,11 @@ def ends_window(symbol: SymbolFrames, tick_ts: int) -> bool:
     return any(tick_ts % length == 0 for length in lengths)
 
 
-def dump_indicators(state: tuple[IndicatorState, ...]) -> bytes:
-    """The state of `tick` as bytes: a line of JSON, then all its doubles."""
+def dump_indicators(state: tuple[IndicatorState, ...], of: str) -> bytes:
+    """The state of `tick`, of that `shape`, as bytes: a line of JSON, then all its doubles."""
     vectors = [[one.window, *one.kernels] for one in state]
     sizes = [[len(vector) for vector in frame] for frame in vectors]
-    held = {"kind": INDICATORS, "version": STATE_VERSION, "sizes": sizes}
+    held = {"kind": INDICATORS, "version": STATE_VERSION, "shape": of, "sizes": sizes}
     doubles = [vector.astype("<f8").tobytes() for frame in vectors for vector in frame]
     return json.dumps(held).encode() + b"\n" + b"".join(doubles)
 
@@ -92,10 +132,11 @@ def load_indicators(data: bytes) -> tuple[IndicatorState, ...]:
     return tuple(state)
 
 
-def dump_rows(state: tuple[LastRow, ...]) -> bytes:
-    """The state of `decide` as bytes: JSON, doubles by their shortest text."""
+def dump_rows(state: tuple[LastRow, ...], of: str) -> bytes:
+    """The state of `decide`, of that `shape`, as bytes: JSON, doubles by their shortest text."""
     rows = [[row.close_ts, dict(row.columns)] for row in state]
-    return json.dumps({"kind": ROWS, "version": STATE_VERSION, "rows": rows}).encode()
+    held = {"kind": ROWS, "version": STATE_VERSION, "shape": of, "rows": rows}
+    return json.dumps(held).encode()
 
 
 def load_rows(data: bytes) -> tuple[LastRow, ...]:

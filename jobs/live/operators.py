@@ -197,11 +197,11 @@ class OrderOperator(KeyedProcessFunction):  # type: ignore[misc]
         return self._order
 
     def _set_timer(self, ctx: KeyedProcessFunction.Context) -> None:
-        # One at a time: when it fires, what it was for may be later, and there is one for that.
-        if self._timer is None:
-            self._timer = self._keeper().wait_until()
-            if self._timer is not None:
-                ctx.timer_service().register_processing_time_timer(self._timer)
+        # One that fires too early costs little: what it was for gets another.
+        until = self._keeper().wait_until()
+        if until is not None and (self._timer is None or until < self._timer):
+            self._timer = until
+            ctx.timer_service().register_processing_time_timer(until)
 
     def _messages(self, sent: list[order.Sent]) -> Iterator[Out]:
         for one in sent:
@@ -237,6 +237,7 @@ class WorkOperator(KeyedProcessFunction):  # type: ignore[misc]
         self._state = runtime_context.get_state(state)
         facts = _stored(runtime_context, FACTS, self._stage.memory_ttl_ms)
         self._memory = Memory(facts, _stored(runtime_context, KEPT))
+        self._timers: dict[str, int] = {}  # the next one of each key that has any
 
     def process_element(self, value: str, ctx: KeyedProcessFunction.Context) -> Iterator[Out]:
         """A bundle, or what order has to say to tell."""
@@ -254,7 +255,9 @@ class WorkOperator(KeyedProcessFunction):  # type: ignore[misc]
 
     def on_timer(self, timestamp: int, ctx: KeyedProcessFunction.OnTimerContext) -> Iterator[Out]:
         """The key wanted to be called."""
-        worked = self._work(ctx.get_current_key(), Bundle(None, (), now_ms()), ctx)
+        key = ctx.get_current_key()
+        self._timers.pop(key, None)
+        worked = self._work(key, Bundle(None, (), now_ms()), ctx)
         yield from self._rows(worked, awaited=True)
         yield from self._rows(worked, awaited=False)
 
@@ -264,8 +267,11 @@ class WorkOperator(KeyedProcessFunction):  # type: ignore[misc]
         worked = self._stage.work(key, held, self._memory, bundle)
         if worked.state != held:
             self._state.update(stamped(worked.state))
-        if worked.wake_at_ms is not None:
-            ctx.timer_service().register_processing_time_timer(worked.wake_at_ms)
+        wake_at_ms = worked.wake_at_ms
+        if wake_at_ms is not None and self._timers.get(key, wake_at_ms + 1) > wake_at_ms:
+            # A key that is called earlier than it wants says so, and gets another timer.
+            self._timers[key] = wake_at_ms
+            ctx.timer_service().register_processing_time_timer(wake_at_ms)
         return worked
 
     def _rows(self, worked: Worked, awaited: bool) -> Iterator[Out]:

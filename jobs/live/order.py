@@ -17,10 +17,12 @@ from udfs.errors import InvariantError
 
 VERSION = 2
 QUIET_MS = 100
+GATHER_MS = 10  # rows that come thicker than this go on together
+GATHER_ROWS = 500
 START_FACTOR = 6  # after a start others may be starting, too: so many times the patience
 # Kinds of entries: a row of a tick, how many were promised to it, one that was handed on before
-# but counts for it, and one that goes with the next tick.
-ROW, DUE, SEEN, NEXT = "row", "due", "seen", "next"
+# but counts for it, one that goes with the next tick, and one that goes on with others.
+ROW, DUE, SEEN, NEXT, LOOSE = "row", "due", "seen", "next", "loose"
 Name = tuple[str, str]  # stage and instance
 
 
@@ -92,11 +94,22 @@ class Order:
         self._next: dict[str, tuple[int, Arrived]] = {}
         self._next_places: list[str] = []
         self._handed = 0  # the arrival up to which rows were handed on
+        self._loose: list[tuple[Arrived, str]] = []  # rows of no tick, and their places
+        self._loose_told = 0  # how many such rows were kept and handed on
+        self._passed_ms = 0  # when such rows went on
         self._kept_ms = 0
         self._load_book()
         self._shelf = Shelf(kept)
+        loose: list[tuple[int, Arrived, str]] = []
         for place, entry in self._shelf.load(self._is_over):
-            self._load(place, entry)
+            if entry[0] == LOOSE:
+                _, at, number, values, *marks = entry
+                loose.append((at, Arrived(number, tuple(values), *marks), place))
+            else:
+                self._load(place, entry)
+        self._loose = [
+            (arrived, place) for _, arrived, place in sorted(loose, key=lambda one: one[0])
+        ]
         self._since_ms = self._kept_ms
 
     def row(
@@ -113,10 +126,8 @@ class Order:
         given = self._stage.inputs[number]
         counted_by = given.instance(values)
         if counted_by is None:
-            arrived = (Arrived(number, values, ended=ended),)
             self._now(now_ms)
-            since = self._since_ms
-            return [ToWork(key, None, arrived, since) for key in given.keys(values)]
+            return self._loose_row(Arrived(number, values, ended=ended), now_ms)
         self._heard[counted_by] = now_ms
         late = self._released is not None and tick <= self._released
         if given.prompt:
@@ -130,6 +141,37 @@ class Order:
         held = [number, row_id, self._arrivals, late, counted_by, values]
         self._put(tick, [ROW, tick, *held])
         return [] if late else self._release(now_ms)
+
+    def _loose_row(self, arrived: Arrived, now_ms: int) -> list[Sent]:
+        """Take in a row that arrival decides: alone it goes on at once, many go together.
+
+        A message costs as much as the work on a row, and so do a key's state and its timer.
+        """
+        if not self._loose and now_ms - self._passed_ms >= GATHER_MS:
+            self._passed_ms = now_ms
+            return self._sort([arrived])
+        number = self._loose_told + len(self._loose) + 1
+        self._loose.append((arrived, self._shelf.put([LOOSE, number, *arrived])))
+        return self._pass_loose(now_ms) if len(self._loose) >= GATHER_ROWS else []
+
+    def _pass_loose(self, now_ms: int) -> list[Sent]:
+        """All that were gathered, in the order in which they came."""
+        self._passed_ms = now_ms
+        self._loose_told += len(self._loose)
+        self._shelf.free([place for _, place in self._loose])
+        sent = self._sort([arrived for arrived, _ in self._loose])
+        self._loose.clear()
+        self._keep_book()
+        return sent
+
+    def _sort(self, rows: Iterable[Arrived]) -> list[Sent]:
+        """Rows that arrival decides, by key."""
+        by_key: dict[str, list[Arrived]] = {}
+        for arrived in rows:
+            for key in self._stage.inputs[arrived.input].keys(arrived.values):
+                by_key.setdefault(key, []).append(arrived)
+        since = self._since_ms
+        return [ToWork(key, None, tuple(some), since) for key, some in by_key.items()]
 
     def _next_row(
         self, arrived: Arrived, tick: int, row_id: str, counted_by: Name, now_ms: int
@@ -165,7 +207,17 @@ class Order:
         return self._release(now_ms)
 
     def wait_until(self) -> int | None:
-        """The wall clock at which patience ends; None where nothing is waited for."""
+        """The wall clock at which `expired` has something to do; None where nothing is waited for.
+
+        That is when patience ends, or rows have been gathered for long enough.
+        """
+        patience = self._patience_until()
+        if not self._loose:
+            return patience
+        gathered = self._passed_ms + GATHER_MS
+        return gathered if patience is None else min(gathered, patience)
+
+    def _patience_until(self) -> int | None:
         if self._waiting_since is None or self._stage.patience_ms is None:
             return None
         if self._quiet is not None:
@@ -178,15 +230,19 @@ class Order:
         return until
 
     def expired(self, now_ms: int, idle_ms: int) -> list[Sent]:
-        """Go on without those that are missing, if patience has ended by now.
+        """What was gathered; go on without those that are missing, if patience has ended by now.
 
         While there is a backlog, those that are missing may be in it. So between two calls some
         QUIET_MS apart nothing at all must have come, and half that time must have been spent on
         waiting for input: `idle_ms` is all such time so far. Time in which nothing can be taken
         in, because those who get what was released are behind, does not count.
         """
+        due = self._loose and now_ms >= self._passed_ms + GATHER_MS
+        return [*(self._pass_loose(now_ms) if due else []), *self._give_up(now_ms, idle_ms)]
+
+    def _give_up(self, now_ms: int, idle_ms: int) -> list[Sent]:
         self._wait(now_ms)  # what was kept says nothing of waiting
-        until = self.wait_until()
+        until = self._patience_until()
         if until is None or now_ms < until or self._waiting_since is None:
             return []
         if self._quiet is None or idle_ms - self._quiet[1] < QUIET_MS // 2:
@@ -239,8 +295,13 @@ class Order:
         return self._start
 
     def _needed(self, tick: int) -> list[Upstream]:
-        """Before the first tick there was none."""
-        return [one for one in self._stage.upstreams if not (one.lag_ms and tick == self._start)]
+        """Before the first tick there was none, and who joins later has told nothing before."""
+        return [
+            one
+            for one in self._stage.upstreams
+            if not (one.lag_ms and tick == self._start)
+            and (one.from_ts is None or tick > one.from_ts)
+        ]
 
     def _missing(self, tick: int) -> list[Name]:
         """Upstream instances whose progress, or some of whose rows, are not there."""
@@ -293,7 +354,7 @@ class Order:
 
     def _keep_book(self) -> None:
         book = [VERSION, self._stage.name, self._start, self._released, sorted(self._absent)]
-        self._kept[BOOK] = json.dumps([*book, self._kept_ms, self._handed])
+        self._kept[BOOK] = json.dumps([*book, self._kept_ms, self._handed, self._loose_told])
 
     def _load_book(self) -> None:
         """What was kept of the whole; InvariantError where another version kept it."""
@@ -301,7 +362,9 @@ class Order:
             return
         version, name, *rest = json.loads(self._kept[BOOK])
         check_version(self._stage.name, VERSION, version, name)
-        self._start, self._released, absent, self._kept_ms, self._handed = rest
+        # Books that were kept before rows were gathered end here.
+        self._start, self._released, absent, self._kept_ms, self._handed, *told = rest
+        self._loose_told = told[0] if told else 0
         self._absent = {(stage, instance) for stage, instance in absent}
         self._arrivals = self._handed
 
@@ -310,6 +373,8 @@ class Order:
         kind, number, *_ = entry
         if kind == NEXT:
             return bool(number <= self._handed)
+        if kind == LOOSE:
+            return bool(number <= self._loose_told)
         return self._released is not None and number <= self._released
 
     def _load(self, place: str, entry: list[Any]) -> None:

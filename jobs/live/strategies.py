@@ -2,20 +2,34 @@
 
 Reads indicator_history and the indicators' progress; writes strategy_signal_history and its latest
 form, and tells progress for each strategy of the configuration by itself. Key: symbol. State: the
-last row of every timeframe (udfs/dense_live.py).
+last row of every timeframe (udfs/dense_live.py). Where a strategy has joined it is made anew from
+the log's bars, as the rows of the table before lack that one's features.
 """
 
 from functools import partial
 
 import numpy as np
 
-from jobs.live.stage import INSTANCE, Bundle, Input, Memory, Row, Stage, Upstream, Worked
+from jobs.live.prices import Log
+from jobs.live.stage import (
+    INSTANCE,
+    Bundle,
+    Input,
+    Journal,
+    Memory,
+    Row,
+    Stage,
+    Upstream,
+    Worked,
+    no_journal,
+)
 from schemas.codec import Values, encode, parse_features
 from schemas.market import INDICATOR_HISTORY
 from schemas.own_code import library
 from schemas.signals import STRATEGY_SIGNAL_HISTORY, STRATEGY_SIGNAL_LATEST
 from udfs import dense, dense_live, ids
-from udfs.dense import OHLCV, Frame, IndicatorRows, Signals, SymbolFrames
+from udfs.dense import OHLCV, Frame, IndicatorRows, LastRow, Signals, SymbolFrames
+from udfs.errors import InvariantError
 from udfs.library import Library
 from udfs.plan import RunPlan
 from udfs.rows import SIDE_TEXT
@@ -25,7 +39,7 @@ HISTORY, LATEST = range(2)
 INDICATORS = ("indicators", INSTANCE)
 
 
-def stage(plan: RunPlan, patience_ms: int | None) -> Stage:
+def stage(plan: RunPlan, patience_ms: int | None, journal: Journal = no_journal) -> Stage:
     """The stage of the plan's strategies: all of the run's, or those of one job."""
     known = library(plan.own)
     names = {symbol for one in plan.strategies for symbol in one.symbols}
@@ -48,7 +62,7 @@ def stage(plan: RunPlan, patience_ms: int | None) -> Stage:
         base_ms=plan.base_ms,
         patience_ms=patience_ms,
         wake=lambda tick: [],
-        work=partial(work, plan, known, frames),
+        work=partial(work, plan, known, frames, Log(plan, journal)),
     )
 
 
@@ -56,6 +70,7 @@ def work(
     plan: RunPlan,
     known: Library,
     frames: dict[str, SymbolFrames],
+    log: Log,
     symbol: str,
     state: bytes | None,
     memory: Memory,
@@ -67,12 +82,25 @@ def work(
     rows = [
         frame_rows(frame, found.get(frame.timeframe), wanted(own, frame)) for frame in own.frames
     ]
-    carried = dense_live.load_rows(state) if state else dense.initial_rows(own)
+    carried = carried_rows(own, log, symbol, state, bundle)
     carried, signals = dense.decide(carried, rows, own)
     out: list[Row] = []
     for at in range(len(signals.ts)):
         out += signal_rows(plan, known, symbol, signals, at)
-    return Worked(dense_live.dump_rows(carried), out)
+    return Worked(dense_live.dump_rows(carried, dense_live.shape(own)), out)
+
+
+def carried_rows(
+    own: SymbolFrames, log: Log, symbol: str, state: bytes | None, bundle: Bundle
+) -> tuple[LastRow, ...]:
+    """The last rows before a tick: those that were kept, unless a strategy has joined since."""
+    joined = any(one.plan.from_ts is not None for frame in own.frames for one in frame.strategies)
+    if dense_live.has_shape(state, own) if state else not joined:
+        return dense_live.load_rows(state) if state else dense.initial_rows(own)
+    if bundle.tick is None:
+        raise InvariantError(f"strategies: {symbol} is worked without a tick")
+    bars = log.bars(symbol, bundle.tick)
+    return dense_live.catch_up(bars, own, bundle.tick - own.base_ms)[1]
 
 
 def wanted(symbol: SymbolFrames, frame: Frame) -> set[str]:

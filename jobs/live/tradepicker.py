@@ -118,7 +118,8 @@ def stage(plan: RunPlan, patience_ms: int | None, journal: Journal = no_journal)
     families = {one.strategy_id: one.family_id for one in plan.strategies}
     symbols = {symbol.symbol: symbol for symbol in plan.symbols}
     params = {name: GateParams(one, plan.gate, symbols) for name, one in accounts.items()}
-    waited = [Upstream("strategies", family) for family in sorted(set(families.values()))]
+    begins = {one.family_id: one.from_ts for one in plan.strategies}
+    waited = [Upstream("strategies", one, from_ts=ts) for one, ts in sorted(begins.items())]
     if plan.has_paper:
         waited += [Upstream(*ENGINE), Upstream(*BROKER_ENDS)]
     return Stage(

@@ -12,7 +12,16 @@ from typing import Any, NamedTuple
 
 from jobs import code, jvm
 from jobs.run import code_version
-from jobs.stack import checks, flink, monitors, names, secrets, settings, tables
+from jobs.stack import (
+    checks,
+    flink,
+    joining,
+    monitors,
+    names,
+    secrets,
+    settings,
+    tables,
+)
 from jobs.stack.ports import claim_ports, taken_note
 from jobs.stack.processes import SUPERVISOR, end_servers, servers_of, supervisor_of
 from jobs.stack.rest import Flink, FlinkAwayError, Job
@@ -92,10 +101,15 @@ def up(config: Config, folder: Path, wish: Wish = AS_USUAL, note: Note = silent)
     checks.check_writable(folder)
     with held(folder / "command.lock", BUSY.format(folder)):
         was_running = supervisor_of(folder) is not None
+        joined = _joining(config, folder, was_running)
+        if joined.begins:
+            _stop_for(joined, folder, wish, note)
         stack = _record(config, folder, wish, was_running, note)
         if not was_running:
             _start(stack, secrets.hidden(config), note)
         _wait_until_up(stack, config, note)
+        if joined.begins:
+            joining.show_to_monitors(stack)
         text = (folder / CONFIG).read_text(encoding="utf-8")
         run = (stack.run_id, stack.config_digest, text, code_version())
         secrets.grant(stack, config)
@@ -103,6 +117,29 @@ def up(config: Config, folder: Path, wish: Wish = AS_USUAL, note: Note = silent)
         days = config.store.retention_days
         tables.prepare(stack.bootstrap, stack.database, login, run, days)
         return _bring_jobs(stack, wish, was_running, note)
+
+
+def _joining(config: Config, folder: Path, was_running: bool) -> joining.Joining:
+    """Strategies that the stack in the folder does not have yet."""
+    tree = settings.resolved(config)
+    if read(folder) is None:
+        return joining.Joining({}, tree)
+    begins = {one.id: one.from_ts for one in config.strategies}
+    found = joining.joining(_config_of(folder), tree, begins)
+    joining.refuse_unless_running(found, was_running)
+    return found
+
+
+def _stop_for(joined: joining.Joining, folder: Path, wish: Wish, note: Note) -> None:
+    """Stop the jobs for strategies that join; where it is too late for those, start them again."""
+    stack = running_stack(folder)
+    joining.changed_keys(stack, _config_of(folder), joined)
+    note(f"joining: {', '.join(sorted(joined.begins))}")
+    try:
+        joining.stop_for(stack, joined, note)
+    except ConfigError:
+        _bring_jobs(running_stack(folder), wish._replace(jobs=None), True, note)
+        raise
 
 
 def _record(config: Config, folder: Path, wish: Wish, was_running: bool, note: Note) -> Stack:
@@ -117,7 +154,9 @@ def _record(config: Config, folder: Path, wish: Wish, was_running: bool, note: N
     if watched:
         monitors.check(config.monitoring)
     if before is not None:
-        changed = settings.refuse_changes(before, _config_of(folder), tree)
+        begins = {one.id: one.from_ts for one in config.strategies}
+        joined = joining.joining(_config_of(folder), tree, begins)
+        changed = joining.changed_keys(before, _config_of(folder), joined)
         checks.check_mode(before.execution_mode, mode)
         if changed and was_running:
             note(

@@ -45,12 +45,16 @@ LEAST_SLOTS = 8
 
 
 class Command(NamedTuple):
-    """How a process is started, where it logs, and where it runs (None: the stack's folder)."""
+    """How a process is started, where it logs, and where it runs (None: the stack's folder).
+
+    `nice` is how much it yields to others where processors are short, as in nice(1).
+    """
 
     name: str
     words: tuple[str, ...]
     log: Path
     place: Path | None = None
+    nice: int = 0
 
 
 class Division(NamedTuple):
