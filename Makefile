@@ -47,7 +47,7 @@ setup: need-java $(EDITABLE) $(WARM) $(PREPARED)  ## build .venv from the lock (
 
 setup-test: need-promtool setup $(TESTING)  ## the same with what only tests need
 
-jars: need-java need-maven $(EDITABLE) $(JARS)  ## fetch what live runs need: connectors, a local Fluss (170 MB; a backtest needs none)
+jars: need-java need-maven $(EDITABLE) $(JARS)  ## fetch what live runs need: connectors, a local Fluss and Kafka (210 MB; a backtest needs none)
 
 need-python:
 	@bash scripts/need.sh python > /dev/null
@@ -107,7 +107,7 @@ $(PREPARED): $(RUNTIME) $(wildcard jobs/runtime.py jobs/jvm.py jobs/training.py)
 	@touch $@
 
 $(JARS): pom.xml jobs/jar_patches.py
-	@echo "jars: copying the jars of pom.xml to .run/jars (170 MB)"
+	@echo "jars: copying the jars of pom.xml to .run/jars (210 MB)"
 	@rm -rf .run/jars.part
 	@mkdir -p $(@D)
 	@mvn --quiet --batch-mode --strict-checksums generate-resources \

@@ -72,15 +72,19 @@ def ingest(
         if (source is Source.CSV) != (file is not None):
             raise ConfigError("--source csv needs --file FILE, and --source stdin has none")
         checked = live_options.load(config, folder, settings, {"--run-id": run_id})
-        from feeds.live.place import only_feed, place
-        from jobs.store.client import Client, Stopped
+        from feeds.live.place import BARS, only_feed, place
+        from jobs.store.client import Stopped, open_client
 
         gap_ms = live_options.gap_ms(max_gap)
         where = place(checked, folder, store, database)
+        # Reports of several brokers may come at once.
+        writer = None if table is Target.REPORTS else BARS
         lines = _Lines()
         with stopping() as stop:
             try:
-                with Client(*where, retry_s=None, note=note, stop=stop) as client:
+                with open_client(
+                    where, retry_s=None, note=note, stop=stop, writer=writer
+                ) as client:
                     from feeds.live.ingest_bars import ingest_bars
                     from feeds.live.ingest_reports import ingest_reports
                     from feeds.live.lines import Chunks

@@ -7,13 +7,13 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any, NamedTuple
+from typing import Any
 
 from py4j.java_gateway import GatewayParameters, JavaGateway, launch_gateway
 from py4j.protocol import Py4JError, Py4JJavaError
 
 from jobs import jar_patches, jvm
-from jobs.guard import ZOOKEEPER_PROVIDER, Guard
+from jobs.guard import ZOOKEEPER_PROVIDER, Guard, Right
 from schemas.config_security import OWN_USER
 from udfs.errors import ConfigError
 
@@ -34,14 +34,6 @@ ZOOKEEPER_SETTINGS: Mapping[str, str] = MappingProxyType(
     {"authProvider.sasl": ZOOKEEPER_PROVIDER, "sessionRequireClientSASLAuth": "true"}
 )
 LOGGING = ("log4j-api-", "log4j-core-", "log4j-slf4j-impl-")
-
-
-class Right(NamedTuple):
-    """What a user may do: `ALL` or `READ`, in a table or (None) in all of the database."""
-
-    username: str
-    operation: str
-    table: str | None = None
 
 
 def grant(

@@ -26,6 +26,14 @@ SERVERS, CLIENTS, OWN, JOBS = "store.jaas", "flink.jaas", "admin.password", "job
 PASSWORD_BYTES = 24
 
 
+class Right(NamedTuple):
+    """What a user may do: `ALL` or `READ`, in a table or (None) in all of the database."""
+
+    username: str
+    operation: str
+    table: str | None = None
+
+
 class Guard(NamedTuple):
     """The users of a store, in a folder of private files."""
 

@@ -23,7 +23,8 @@ import numpy as np
 
 from jobs.stack import control, ending
 from jobs.store import reading
-from jobs.store.client import Client, Writing
+from jobs.store.client import Writing, open_client
+from jobs.store.place import FLUSS, StorePlace
 from schemas.config import parse_config
 from schemas.market import PRICE_1M_HISTORY
 from schemas.ops import PROGRESS, PROGRESS_GAPS
@@ -63,7 +64,7 @@ def main() -> None:
             if up.problems:
                 sys.exit("\n".join(up.problems))
             measure(up.stack.bootstrap, up.stack.database, symbols, minutes, seconds)
-            with Client(up.stack.bootstrap, up.stack.database) as client:
+            with open_client(up.stack.store) as client:
                 gaps = reading.log(client, PROGRESS_GAPS)
             print(f"went on without another: {len(gaps)}", *gaps[:5], sep="\n")
         finally:
@@ -110,7 +111,7 @@ def measure(bootstrap: str, database: str, symbols: int, minutes: int, seconds: 
     watching.start()
     ready.wait()
     written: dict[int, float] = {}
-    with Client(bootstrap, database) as client:
+    with open_client(StorePlace(FLUSS, bootstrap, database)) as client:
         for minute in range(WARM_MINUTES + minutes):
             began = time.perf_counter()
             tick = START + (minute + 1) * MINUTE_MS

@@ -235,15 +235,14 @@ class BarIntake:
 
     def _write(self) -> None:
         """Bars first, then the progress that counts them."""
-        if self._rows or self._refused:
-            bars = Writing(PRICE_1M_HISTORY, self._rows)
-            self._client.write(bars, Writing(PRICE_REJECTS, self._refused))
-            self._rows, self._refused = [], []
-        if self._ticks:
-            rows = [feed.progress_row(tick) for tick in self._ticks]
-            self._client.write(Writing(PROGRESS, rows))
-            self.done.ticks += len(rows)
-            self._ticks = []
+        told = [feed.progress_row(tick) for tick in self._ticks]
+        self._client.write(
+            Writing(PRICE_1M_HISTORY, self._rows),
+            Writing(PRICE_REJECTS, self._refused),
+            then=[Writing(PROGRESS, told)],
+        )
+        self.done.ticks += len(told)
+        self._rows, self._refused, self._ticks = [], [], []
 
 
 class _Stored:

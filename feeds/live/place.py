@@ -6,44 +6,46 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
-from jobs.stack import secrets, state
-from jobs.store.login import Login, login_of
+from jobs.stack import state
+from jobs.store.login import (
+    PASSWORD,
+    PASSWORD_FILE,
+    USER,
+    Login,
+    login_of,
+    stack_login,
+)
+from jobs.store.place import STORES, StorePlace, store_place
 from schemas.config import Config, config_as_dict
 from udfs.errors import ConfigError
 from udfs.ids import hash_id
 
 STACKS = Path(".run/live")
-USER, PASSWORD = "TRADEFLOW_STORE_USER", "TRADEFLOW_STORE_PASSWORD"
-PASSWORD_FILE = "TRADEFLOW_STORE_PASSWORD_FILE"
-
-
-class Place(NamedTuple):
-    """The address of a store, a database in it, and who speaks to it."""
-
-    bootstrap: str
-    database: str
-    login: Login | None = None
+BARS = "bars"  # names the transactions of whoever feeds bars
+EXAMPLES = {"fluss": "localhost:9123", "kafka": "localhost:9092"}
 
 
 def place(
     config: Config | None, folder: Path | None, store: str | None, database: str | None
-) -> Place:
+) -> StorePlace:
     """The store of an address, else of a stack's folder, else as the configuration says.
 
     Without a configuration and any of these: that of the only stack of the current directory.
     ConfigError where none is known.
     """
-    given = database
+    given, kind = database, None
     if config is not None:
+        kind = config.store.kind if config.store.kind in STORES else None
         given = state.database_of(config.run.id, database or config.store.database)
     if store is not None:
         if given is None:
             raise ConfigError("--store: name the database too, by --database")
-        return Place(store, given, who(config, None))
+        return store_place(store, given, kind)._replace(login=who(config, None))
     if folder is None and config is not None and config.store.addresses is not None:
-        return Place(address(config.store.addresses), given or "", who(config, None))
+        found = store_place(address(config.store.addresses, kind), given or "", kind)
+        return found._replace(login=who(config, None))
     if folder is None:
         folder = _only_stack() if config is None else STACKS / config.run.id
     stack = state.read(folder)
@@ -52,7 +54,8 @@ def place(
             f"there is no stack in {folder} (no {state.FILE}); start one by `tradeflow up`, or "
             "name another by --dir or --store"
         )
-    return Place(stack.bootstrap, database or stack.database, who(config, folder))
+    named = who(config, folder)
+    return StorePlace(stack.store_kind, stack.bootstrap, database or stack.database, named)
 
 
 def who(config: Config | None, folder: Path | None) -> Login | None:
@@ -66,7 +69,7 @@ def who(config: Config | None, folder: Path | None) -> Login | None:
         place = PASSWORD_FILE if file else PASSWORD
         return Login(user, file, "" if file else PASSWORD, key=USER, password_key=place)
     given = None if config is None else login_of(config.store.security)
-    own = None if folder is None else secrets.login(folder.absolute())
+    own = None if folder is None else stack_login(folder.absolute())
     if given is None or own is None:
         return given or own
     return own if _is_of_stack(config, folder) else given
@@ -80,15 +83,19 @@ def _is_of_stack(config: Config | None, folder: Path | None) -> bool:
     return bool(own["store"].get("security") == config_as_dict(config)["store"]["security"])
 
 
-def address(given: object) -> str:
-    """The bootstrap address of `store.addresses`: a text, the first of a list, or `fluss: `."""
+def address(given: object, kind: str | None = None) -> str:
+    """The address of `store.addresses`: a text, a list of them, or the one under the store's kind.
+
+    ConfigError where it has none of that kind.
+    """
     if isinstance(given, dict):
-        if "fluss" not in given:
+        name = kind or STORES[0]
+        if name not in given:
             raise ConfigError(
-                f"store.addresses: has {', '.join(map(str, given))}; the address of a Fluss store "
-                "stands under fluss, such as {fluss: localhost:9123}"
+                f"store.addresses: has {', '.join(map(str, given))}; the address of a {name} store "
+                f"stands under {name}, such as {{{name}: {EXAMPLES[name]}}}"
             )
-        return str(given["fluss"])
+        return str(given[name])
     return ",".join(map(str, given)) if isinstance(given, list) else str(given)
 
 
@@ -104,7 +111,7 @@ def _only_stack() -> Path:
 
 
 @contextmanager
-def only_feed(at: Place) -> Iterator[None]:
+def only_feed(at: StorePlace) -> Iterator[None]:
     """The right to feed this database from this machine; ConfigError where another has it.
 
     Two feeds would tell progress of each other's minutes.

@@ -18,9 +18,10 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from feeds.live.place import Place, place
+from feeds.live.place import place
 from jobs.store import reading
-from jobs.store.client import Client
+from jobs.store.client import open_client
+from jobs.store.place import StorePlace
 from schemas.table import ARROW_TYPES, Kind, Table, Type, file_columns
 from schemas.tables import OLD_NAMES, TABLES
 from udfs.dense import OHLCV
@@ -86,10 +87,10 @@ def read_frame(
 
 
 def read_place(
-    at: Place, contract: Table, conditions: Sequence[Condition] = (), limit: int | None = None
+    at: StorePlace, contract: Table, conditions: Sequence[Condition] = (), limit: int | None = None
 ) -> pa.Table:
     """As `read_table`, of a database."""
-    with Client(*at) as client:
+    with open_client(at, committed=True) as client:
         reading.check(client, contract)
         if contract.kind is Kind.HISTORY and limit is not None:
 
@@ -104,13 +105,13 @@ def read_place(
 
 
 def follow_place(
-    at: Place,
+    at: StorePlace,
     contract: Table,
     conditions: Sequence[Condition],
     note: Callable[[str], None],
 ) -> Iterator[tuple[pa.Table, list[bool]]]:
     """Rows as they come from now on, for ever, and which of them were deleted from the table."""
-    with Client(*at, retry_s=None, note=note) as client:
+    with open_client(at, retry_s=None, note=note, committed=True) as client:
         reading.check(client, contract)
         for changes in reading.follow(client, contract, reading.end(client, contract)):
             kept = [one for one in changes if all(term.holds(one.row) for term in conditions)]

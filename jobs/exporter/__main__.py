@@ -24,11 +24,10 @@ from jobs.exporter.health import Health
 from jobs.exporter.reader import Reader
 from jobs.exporter.risk import Risk
 from jobs.live.job_names import FLUSS, METRICS
-from jobs.stack import secrets
 from jobs.stack.processes import HOST
 from jobs.stack.state import CONFIG, Stack, read
 from jobs.store import reading
-from jobs.store.client import Client, Stopped, Writing
+from jobs.store.client import Client, Stopped, Writing, open_client
 from schemas.config import parse_config
 from schemas.config_models import Config
 from schemas.ops import RISK_ALERTS_HISTORY
@@ -66,15 +65,7 @@ def run(folder: Path) -> None:
     risk = Risk(config, facts)
     health = Health(folder, config.monitoring.export)
     wait_ms = config.fluss.fetch_wait_ms
-    client = Client(
-        stack.bootstrap,
-        stack.database,
-        secrets.login(folder),
-        retry_s=None,
-        note=say,
-        stop=stop,
-        fetch_wait_ms=wait_ms,
-    )
+    client = open_client(stack.store, None, say, stop, fetch_wait_ms=wait_ms)
     with client:
         reader = Reader(client, facts, stop)
         threading.Thread(target=watch, args=(health, stop), daemon=True).start()

@@ -8,11 +8,14 @@ import sys
 from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from jobs.store.login import Login, login_of
 from schemas.config import Config, load_config
 from schemas.overrides import settings
 from udfs.errors import ConfigError, TradeflowError
+
+if TYPE_CHECKING:
+    from jobs.store.place import StorePlace
 
 FILES = "files"
 
@@ -56,30 +59,35 @@ def submit(name: str, config: Config, options: argparse.Namespace) -> str:
             f"or `tradeflow submit {name}`"
         )
     from jobs.live import run
-    from jobs.live.journal import FlussJournal
+    from jobs.live.journal import Journal
     from jobs.live.operators import now_ms
     from jobs.live.stages import build, live_job
+    from schemas.table import Store
 
-    bootstrap, database, login = address(config, options)
+    at = address(config, options)
     strategies = sorted(set(options.strategy))
     job = live_job(config, name, strategies)
-    make = partial(build, job, now_ms, FlussJournal(bootstrap, database, login))
+    make = partial(build, job, now_ms, Journal(at))
     shown = f"{name}:{','.join(strategies)}" if strategies else name
     parallelism = options.parallelism or config.live.parallelism
-    place = run.Place(bootstrap, database, config.fluss.fetch_wait_ms, login)
+    wait_ms = config.fluss.fetch_wait_ms
+    place = run.Place(at.bootstrap, at.database, wait_ms, Store(at.kind), at.login)
     (job_id,) = run.submit([run.Job(shown, make)], place, parallelism, config.run.id)
     return job_id
 
 
-def address(config: Config, options: argparse.Namespace) -> tuple[str, str, Login | None]:
-    """The store's address, the database, who asks: as given, else those of the run's stack."""
-    from jobs.stack import secrets, state
+def address(config: Config, options: argparse.Namespace) -> "StorePlace":
+    """The store and the database: as given, else those of the run's stack."""
+    from jobs.stack import state
     from jobs.stack.place import folder_of
+    from jobs.store.login import login_of
+    from jobs.store.place import store_place
 
     if options.store is not None:
         named = options.database or config.store.database
-        login = login_of(config.store.security)
-        return options.store, state.database_of(config.run.id, named), login
+        database = state.database_of(config.run.id, named)
+        found = store_place(options.store, database, config.store.kind)
+        return found._replace(login=login_of(config.store.security))
     folder = folder_of(config.run.id, options.dir)
     stack = state.read(folder)
     if stack is None:
@@ -87,7 +95,7 @@ def address(config: Config, options: argparse.Namespace) -> tuple[str, str, Logi
             f"there is no stack in {folder}; start one by `tradeflow up`, or name it by --dir, or "
             "a store by --store"
         )
-    return stack.bootstrap, options.database or stack.database, secrets.login(folder)
+    return stack.store._replace(database=options.database or stack.database)
 
 
 def _parser(name: str) -> argparse.ArgumentParser:

@@ -7,8 +7,8 @@ work (a key each, any parallelism) calls the stage -> rows of tables by side out
 tell (one key) writes progress once all of a tick is worked
 
 State: all of it text, bytes and numbers, with a version inside. order and tell: a map "kept" of
-theirs (jobs/live/shelf.py). work: "state", one byte of VERSION and the stage's bytes, and the maps
-"facts" and "kept". Wall clock only serves patience.
+theirs (jobs/live/shelf.py), and order's "seen" (jobs/live/seen.py). work: "state", one byte of
+VERSION and the stage's bytes, and the maps "facts" and "kept". Wall clock only serves patience.
 """
 
 import ctypes
@@ -40,7 +40,7 @@ from udfs.errors import InvariantError
 
 VERSION = 1
 ORDER, WORK, TELL = "order", "work", "tell"  # names of the operators, and of their uids
-KEPT, FACTS, STATE = "kept", "facts", "state"  # names of states
+KEPT, SEEN, FACTS, STATE = "kept", "seen", "facts", "state"  # names of states
 ONE_KEY = 0  # of order and tell
 TO_TELL = ""  # the key of messages that work hands on to tell
 TTL_FACTOR = 4  # a net far behind what the stage forgets by itself
@@ -162,6 +162,7 @@ class OrderOperator(KeyedProcessFunction):  # type: ignore[misc]
         check_code(self._code)
         _share_interpreter()
         self._kept = _stored(runtime_context, KEPT)
+        self._seen = _stored(runtime_context, SEEN)
         self._stage = self._make()
         self._readers = [reader(given) for given in self._stage.inputs]
         # Python has no access of its own to how long the task has waited for input.
@@ -193,7 +194,7 @@ class OrderOperator(KeyedProcessFunction):  # type: ignore[misc]
     def _keeper(self) -> order.Order:
         """Read once its key is known, which it is not in `open`."""
         if self._order is None:
-            self._order = order.Order(self._stage, self._kept)
+            self._order = order.Order(self._stage, self._kept, self._seen)
         return self._order
 
     def _set_timer(self, ctx: KeyedProcessFunction.Context) -> None:

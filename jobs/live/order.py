@@ -2,7 +2,8 @@
 
 `Order` says which rows go to which keys when; jobs/live/tell.py when a tick is done with. All that
 it knows is kept on disk, entry by entry (jobs/live/shelf.py), and a copy of it in memory: a row
-costs one write and no read.
+costs one write and no read. Only which rows were handed on already (jobs/live/seen.py) is read
+where a row comes late: it may be a repeat.
 """
 
 import json
@@ -11,6 +12,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
+from jobs.live.seen import Seen
 from jobs.live.shelf import BOOK, Kept, Shelf, check_version
 from jobs.live.stage import Arrived, Stage, Upstream, Values
 from udfs.errors import InvariantError
@@ -60,9 +62,11 @@ Sent = ToWork | ToTell | Gap
 @dataclass(slots=True)
 class _Tick:
     """What is there for a tick: rows by (input, id) with their number in the order of arrival,
-    the counts told and the rows counted. `places` of all that on the shelf."""
+    the counts told and the rows counted, ids of those that went with a tick before. `places` of
+    all that on the shelf."""
 
     rows: dict[tuple[int, str], tuple[int, Arrived]] = field(default_factory=dict)
+    gone: set[tuple[int, str]] = field(default_factory=set)
     due: dict[Name, int] = field(default_factory=dict)
     counted: Counter[Name] = field(default_factory=Counter)
     places: list[str] = field(default_factory=list)
@@ -73,14 +77,19 @@ class Order:
 
     A tick is complete once every upstream instance has told its progress and the rows that it
     counted are there, told apart by their ids. A row that comes after its tick was released is
-    handed on with the next tick, as late. `now_ms` is the wall clock; it only serves patience: an
-    instance is given up once neither progress nor a row of it has come for so long although
-    someone has told the tick, and then nothing comes at all. After a start one that was not heard
-    of yet may be starting, too, and gets START_FACTOR times as long.
+    handed on with the next tick, as late, and a row that was handed on before never again: a job
+    that was started again writes once more what it had written since its last checkpoint, and not
+    every store drops that. `seen` is kept as `kept` is, but never read whole.
+
+    `now_ms` is the wall clock; it only serves patience: an instance is given up once neither
+    progress nor a row of it has come for so long although someone has told the tick, and then
+    nothing comes at all. After a start one that was not heard of yet may be starting, too, and gets
+    START_FACTOR times as long.
     """
 
-    def __init__(self, stage: Stage, kept: Kept) -> None:
+    def __init__(self, stage: Stage, kept: Kept, seen: Kept) -> None:
         self._stage, self._kept = stage, kept
+        self._seen = Seen(seen, stage.base_ms)
         self._unread = {(o.stage, o.instance) for o in stage.upstreams if not o.is_input}
         self._ticks: dict[int, _Tick] = {}
         self._start: int | None = None
@@ -130,12 +139,12 @@ class Order:
             return self._loose_row(Arrived(number, values, ended=ended), now_ms)
         self._heard[counted_by] = now_ms
         late = self._released is not None and tick <= self._released
+        if self._is_repeat(number, tick, row_id, late):
+            return []
         if given.prompt:
             return self._next_row(Arrived(number, values, late), tick, row_id, counted_by, now_ms)
         if late:
             tick = self._candidate()
-        elif (number, row_id) in self._tick(tick).rows:
-            return []
         self._arrivals += 1
         self._file(tick, self._arrivals, Arrived(number, values, late), row_id, counted_by)
         held = [number, row_id, self._arrivals, late, counted_by, values]
@@ -178,15 +187,30 @@ class Order:
     ) -> list[Sent]:
         """Take in a row that goes with the next tick; it counts for its own."""
         key = f"{arrived.input}|{row_id}"
-        if key in self._next:
-            return []
         self._arrivals += 1
         self._next[key] = (self._arrivals, arrived)
         self._next_places.append(self._shelf.put([NEXT, self._arrivals, key, *arrived]))
         if not arrived.late:
-            self._tick(tick).counted[counted_by] += 1
-            self._put(tick, [SEEN, tick, counted_by])
+            self._count_gone(tick, counted_by, arrived.input, row_id)
+            self._put(tick, [SEEN, tick, counted_by, arrived.input, row_id])
         return self._release(now_ms)
+
+    def _count_gone(self, tick: int, counted_by: Name, number: int, row_id: str) -> None:
+        """Note a row of a tick to come that goes with one before."""
+        held = self._tick(tick)
+        held.counted[counted_by] += 1
+        held.gone.add((number, row_id))
+
+    def _is_repeat(self, number: int, tick: int, row_id: str, late: bool) -> bool:
+        """Whether a row was taken in before; one that comes late is noted as taken in."""
+        one = (number, row_id)
+        if not late:
+            held = self._tick(tick)
+            return one in held.rows or one in held.gone
+        if self._seen.is_old(tick, self._candidate()) or self._seen.knows(tick, one):
+            return True
+        self._seen.add(tick, one)
+        return False
 
     def progress(self, tick: int, name: Name, rows: int, now_ms: int) -> list[Sent]:
         """Take in an upstream's progress row, `tick` being its ts and the upstream's lag."""
@@ -327,6 +351,8 @@ class Order:
         for _, arrived in sorted(rows, key=lambda numbered: numbered[0]):
             for key in self._stage.inputs[arrived.input].keys(arrived.values):
                 bundles.setdefault(key, []).append(arrived)
+        in_time = [one for one, (_, arrived) in held.rows.items() if not arrived.late]
+        self._seen.keep(tick, [*in_time, *held.gone])
         self._released, self._handed = tick, self._arrivals
         self._shelf.free([*held.places, *self._next_places])
         self._next.clear()
@@ -393,8 +419,9 @@ class Order:
             self._file(tick, arrival, arrived, row_id, (stage, instance))
             self._arrivals = max(self._arrivals, arrival)
         elif kind == SEEN:
-            ((stage, instance),) = held
-            self._tick(tick).counted[stage, instance] += 1
+            # Those that were kept before repeats were told apart have no id.
+            (stage, instance), number, row_id = held if len(held) > 1 else (held[0], -1, place)
+            self._count_gone(tick, (stage, instance), number, row_id)
         else:
             (stage, instance), rows = held
             self._tick(tick).due[stage, instance] = rows

@@ -7,10 +7,11 @@ from typing import NamedTuple
 
 import yaml
 
-from jobs import fluss_store, jvm
-from jobs.stack import flink, secrets
+from jobs import fluss_store, jvm, kafka_store
+from jobs.stack import flink
 from jobs.stack.state import Stack
-from jobs.store.login import Login, login_of
+from jobs.store.login import PLAIN, login_of
+from jobs.store.place import StorePlace
 from schemas.config_models import Config, LiveConfig
 from schemas.config_values import memory_mb
 from udfs.errors import ConfigError
@@ -33,33 +34,42 @@ class Machine(NamedTuple):
 def check_config(config: Config) -> None:
     """ConfigError where the configuration is not for a local stack."""
     store = config.store
-    if store.kind != "fluss":
+    if store.kind not in ("fluss", "kafka"):
         raise ConfigError(
-            f"store.kind is {store.kind}: a stack keeps its tables in fluss; "
+            f"store.kind is {store.kind}: a stack keeps its tables in fluss or kafka; "
             "write store.kind: fluss, or add --set store.kind=fluss"
         )
     if store.addresses is not None:
         raise ConfigError(
             "store.addresses names a store of its own, and a stack brings its own: leave it out"
         )
+    security = store.security
+    if security is not None and (security.protocol, security.mechanism) != ("sasl", PLAIN):
+        raise ConfigError(
+            f"store.security: a stack's own store knows sasl with {PLAIN} alone, not "
+            f"{security.protocol} with {security.mechanism}: leave protocol and mechanism out"
+        )
 
 
-def login(stack: Stack, config: Config) -> Login | None:
-    """Who `up` is to the stack's store: as the configuration says now, the stack's own else."""
-    own = secrets.login(stack.folder)
-    return own and (login_of(config.store.security) or own)
+def place(stack: Stack, config: Config) -> StorePlace:
+    """The stack's store, for whom the configuration names now, which may have changed."""
+    found = stack.store
+    return found._replace(login=found.login and (login_of(config.store.security) or found.login))
 
 
-def check_machine(folder: Path, live: LiveConfig) -> None:
+def check_machine(folder: Path, config: Config) -> None:
     """ConfigError where Java, jars, memory, disk or the folder are not as a stack needs them."""
-    if set(str(folder)) & set("#\"'\n") or not str(folder).isprintable():
+    live, is_kafka = config.live, config.store.kind == "kafka"
+    if set(str(folder)) & set("#\"'\n" + ",\\" * is_kafka) or not str(folder).isprintable():
         raise ConfigError(
             f"the stack's folder {folder} has a character that Fluss or Flink read as something "
-            "else (# or quotes); choose another --dir"
+            "else (# or quotes, with Kafka , or \\); choose another --dir"
         )
     check_writable(folder)
     jvm.find_java()
     fluss_store.class_path()
+    if is_kafka:
+        kafka_store.class_path()
     flink.library_folder()
     check_room(measure(folder), live, folder)
 

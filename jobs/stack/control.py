@@ -1,6 +1,5 @@
 """`up`, `submit` and `down`: what commands do with a stack. One at a time per folder."""
 
-import json
 import os
 import subprocess
 import sys
@@ -113,9 +112,8 @@ def up(config: Config, folder: Path, wish: Wish = AS_USUAL, note: Note = silent)
         text = (folder / CONFIG).read_text(encoding="utf-8")
         run = (stack.run_id, stack.config_digest, text, code_version())
         secrets.grant(stack, config)
-        login = checks.login(stack, config)
-        days = config.store.retention_days
-        tables.prepare(stack.bootstrap, stack.database, login, run, days)
+        place = checks.place(stack, config)
+        tables.prepare(place, run, config.store.retention_days)
         return _bring_jobs(stack, wish, was_running, note)
 
 
@@ -125,7 +123,7 @@ def _joining(config: Config, folder: Path, was_running: bool) -> joining.Joining
     if read(folder) is None:
         return joining.Joining({}, tree)
     begins = {one.id: one.from_ts for one in config.strategies}
-    found = joining.joining(_config_of(folder), tree, begins)
+    found = joining.joining(settings.written(folder), tree, begins)
     joining.refuse_unless_running(found, was_running)
     return found
 
@@ -133,7 +131,7 @@ def _joining(config: Config, folder: Path, was_running: bool) -> joining.Joining
 def _stop_for(joined: joining.Joining, folder: Path, wish: Wish, note: Note) -> None:
     """Stop the jobs for strategies that join; where it is too late for those, start them again."""
     stack = running_stack(folder)
-    joining.changed_keys(stack, _config_of(folder), joined)
+    joining.changed_keys(stack, settings.written(folder), joined)
     note(f"joining: {', '.join(sorted(joined.begins))}")
     try:
         joining.stop_for(stack, joined, note)
@@ -155,8 +153,8 @@ def _record(config: Config, folder: Path, wish: Wish, was_running: bool, note: N
         monitors.check(config.monitoring)
     if before is not None:
         begins = {one.id: one.from_ts for one in config.strategies}
-        joined = joining.joining(_config_of(folder), tree, begins)
-        changed = joining.changed_keys(before, _config_of(folder), joined)
+        joined = joining.joining(settings.written(folder), tree, begins)
+        changed = joining.changed_keys(before, settings.written(folder), joined)
         checks.check_mode(before.execution_mode, mode)
         if changed and was_running:
             note(
@@ -171,6 +169,12 @@ def _record(config: Config, folder: Path, wish: Wish, was_running: bool, note: N
             f"store.database was {before.database} and is {database}: the jobs' state belongs to "
             "the old one; set it back, or give the run another run.id"
         )
+    kind = config.store.kind
+    if before is not None and kind != before.store_kind:
+        raise ConfigError(
+            f"store.kind was {before.store_kind} and is {kind}: the run's rows are in the old "
+            "store; set it back, or give the run another run.id"
+        )
     if before is not None and was_running:
         stack = before._replace(config_digest=settings.digest(text), monitoring=watched)
         write_file(folder / CONFIG, text)
@@ -180,7 +184,7 @@ def _record(config: Config, folder: Path, wish: Wish, was_running: bool, note: N
             lambda one: one._replace(config_digest=stack.config_digest, monitoring=watched),
         )
     _end_left(folder, note)
-    checks.check_machine(folder, config.live)
+    checks.check_machine(folder, config)
     ports = claim_ports(folder, before.ports if before else None, wish.fixed_ports)
     moved = taken_note(ports)
     if moved:
@@ -190,6 +194,7 @@ def _record(config: Config, folder: Path, wish: Wish, was_running: bool, note: N
         execution_mode=mode,
         config_digest=settings.digest(text),
         monitoring=watched,
+        store_kind=kind,
     )
     secrets.prepare(folder, config)
     write_file(folder / CONFIG, text)
@@ -228,17 +233,6 @@ def _new(config: Config, folder: Path, ports: Ports, before: Stack | None) -> St
         processes=(),
         jobs=before.jobs if before else (),
     )
-
-
-def _config_of(folder: Path) -> dict[str, object]:
-    try:
-        found: dict[str, object] = json.loads((folder / CONFIG).read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise ConfigError(
-            f"{folder / CONFIG} can't be read ({error}): take another --dir, or remove {folder} "
-            "with all its data"
-        ) from None
-    return found
 
 
 def _end_left(folder: Path, note: Note) -> None:
@@ -306,7 +300,7 @@ def _bring_jobs(stack: Stack, wish: Wish, was_running: bool, note: Note) -> Up:
             stack = change(stack.folder, methodcaller("with_job", record))
     wanted = wish.jobs
     if wanted is None:
-        tree: Any = _config_of(stack.folder)
+        tree: Any = settings.written(stack.folder)
         wanted = names.wanted(_recorded(stack), tree["monitoring"]["export"])
     missing = [one for one in wanted if one.text not in {job.name for job in there}]
     names.refuse_doubles(missing, [job.name for job in there])
@@ -372,7 +366,7 @@ def _problem(rest: Flink, job: Job) -> str:
 def configured_strategies(folder: Path) -> list[str]:
     """The ids of the strategies of the stack in a folder, grids as one; ConfigError without one."""
     running_stack(folder)
-    tree: Any = _config_of(folder)
+    tree: Any = settings.written(folder)
     return [str(one["id"]) for one in tree["strategies"]]
 
 

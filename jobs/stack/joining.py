@@ -14,7 +14,7 @@ from jobs.stack.rest import Flink
 from jobs.stack.state import Stack
 from jobs.stack.stopping import stop_jobs
 from jobs.store import reading
-from jobs.store.client import Client
+from jobs.store.client import open_client
 from schemas.config_values import time_text
 from schemas.ops import PROGRESS
 from udfs.errors import ConfigError
@@ -86,7 +86,7 @@ def show_to_monitors(stack: Stack) -> None:
 
 def _check(stack: Stack, joined: Joining) -> None:
     """ConfigError where a strategy would join at a time that the run has passed."""
-    with Client(stack.bootstrap, stack.database) as client:
+    with open_client(stack.store) as client:
         rows = reading.tail(
             client, PROGRESS, lambda found: any(one["stage"] == STAGE for one in found)
         )

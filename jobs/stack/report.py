@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from jobs.live.job_names import monitor_stages
-from jobs.stack import monitors, names, secrets
+from jobs.stack import monitors, names
 from jobs.stack.processes import servers_of, supervisor_of
 from jobs.stack.rest import Flink, FlinkAwayError, Job
 from jobs.stack.state import CONFIG, ENDED, RUNNING, WAITING, Process, Stack, read
@@ -21,7 +21,7 @@ FEED = "feed"
 MAIN = "main"
 STORE_PATIENCE_S = 4.0
 ABSENT = "NOT RUNNING"
-STORE = ("zookeeper", "tablet", "coordinator")
+STORE = ("zookeeper", "tablet", "coordinator", "broker")
 # Stages of one instance; strategies tell progress one by one.
 INSTANCES = (
     ("indicators", MAIN),
@@ -218,13 +218,7 @@ def _store(
     if down or not any(one.name.startswith(STORE) for one in processes):
         return None
     try:
-        return reading(
-            stack.bootstrap,
-            stack.database,
-            secrets.login(stack.folder),
-            instances,
-            STORE_PATIENCE_S,
-        )
+        return reading(stack.store, instances, STORE_PATIENCE_S)
     except ConfigError as error:
         problems.append(str(error))
     return None

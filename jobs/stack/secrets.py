@@ -8,16 +8,13 @@ import json
 import shutil
 from pathlib import Path
 
-from jobs import fluss_security, guard
-from jobs.fluss_security import Right
+from jobs import fluss_security, guard, kafka_security
+from jobs.guard import Right
 from jobs.stack.state import Stack
 from jobs.store.jaas import write_private
-from jobs.store.login import Login, login_of, readers_of
+from jobs.store.login import LOGIN, SECRETS, login_of, readers_of
+from jobs.store.place import KAFKA
 from schemas.config import Config
-from udfs.errors import ConfigError
-
-FOLDER = "secrets"
-LOGIN = "login.json"
 
 
 def prepare(folder: Path, config: Config) -> None:
@@ -25,7 +22,7 @@ def prepare(folder: Path, config: Config) -> None:
 
     ConfigError where one can't be had.
     """
-    own = folder / FOLDER
+    own = folder / SECRETS
     login = login_of(config.store.security)
     if login is None or config.store.security is None:
         shutil.rmtree(own, ignore_errors=True)
@@ -37,22 +34,8 @@ def prepare(folder: Path, config: Config) -> None:
 
 def guard_of(folder: Path) -> guard.Guard | None:
     """The users of the stack's store, None where it asks nobody."""
-    own = folder / FOLDER
+    own = folder / SECRETS
     return guard.Guard(own) if (own / guard.SERVERS).is_file() else None
-
-
-def login(folder: Path) -> Login | None:
-    """The user that the stack's own processes are; ConfigError where its file can't be read."""
-    if guard_of(folder) is None:
-        return None
-    file = folder / FOLDER / LOGIN
-    try:
-        return Login(**json.loads(file.read_text(encoding="utf-8")))
-    except (OSError, ValueError, TypeError) as error:
-        raise ConfigError(
-            f"{file} can't be read ({error}): name a user of your own by TRADEFLOW_STORE_USER, or "
-            "start the stack again by `tradeflow down` and `tradeflow up`"
-        ) from None
 
 
 def grant(stack: Stack, config: Config) -> None:
@@ -64,7 +47,11 @@ def grant(stack: Stack, config: Config) -> None:
     for reader in security.readers:
         for table in [None] if reader.tables is None else reader.tables:
             rights.append(Right(reader.username, "READ", table))
-    fluss_security.grant(stack.bootstrap, found, stack.database, rights, stack.folder / "store")
+    if stack.store_kind == KAFKA:
+        kafka_security.grant(stack.bootstrap, found, stack.database, rights)
+    else:
+        folder = stack.folder / "store"
+        fluss_security.grant(stack.bootstrap, found, stack.database, rights, folder)
 
 
 def hidden(config: Config) -> set[str]:

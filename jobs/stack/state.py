@@ -13,6 +13,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from jobs.store.login import stack_login
+from jobs.store.place import FLUSS, StorePlace
 from udfs.errors import ConfigError
 
 FILE = "stack.json"
@@ -24,8 +26,9 @@ STARTING, RUNNING, WAITING, ENDED, FAILED = "starting", "running", "waiting", "e
 class Ports(NamedTuple):
     """Loopback ports of a stack, the usual ones unless they are given.
 
-    `flink_metrics` is the JobManager's; TaskManagers have those after it. The monitoring ones are
-    away from where a machine's own Prometheus listens.
+    With Kafka the broker listens where Fluss's coordinator would, its controller where the tablet
+    server would. `flink_metrics` is the JobManager's; TaskManagers have those after it. The
+    monitoring ones are away from where a machine's own Prometheus listens.
     """
 
     zookeeper: int = 2181
@@ -69,7 +72,7 @@ class JobRecord(NamedTuple):
 class Stack(NamedTuple):
     """All that the folder of a stack says. `generation` names Flink's memory in ZooKeeper.
 
-    `monitoring`: with Prometheus and Alertmanager.
+    `monitoring`: with Prometheus and Alertmanager. `store_kind`: fluss or kafka.
     """
 
     folder: Path
@@ -85,6 +88,13 @@ class Stack(NamedTuple):
     processes: tuple[Process, ...]
     jobs: tuple[JobRecord, ...]
     monitoring: bool = False
+    store_kind: str = FLUSS
+
+    @property
+    def store(self) -> StorePlace:
+        """Where its tables are, for the stack's own user."""
+        login = stack_login(self.folder)
+        return StorePlace(self.store_kind, self.bootstrap, self.database, login)
 
     @property
     def bootstrap(self) -> str:
@@ -130,6 +140,7 @@ def as_dict(stack: Stack) -> dict[str, Any]:
     return {
         "version": VERSION,
         "run_id": stack.run_id,
+        "store_kind": stack.store_kind,
         "database": stack.database,
         "bootstrap": stack.bootstrap,
         "rest": stack.rest,
@@ -162,6 +173,7 @@ def from_dict(folder: Path, data: dict[str, Any]) -> Stack:
         processes=tuple(Process(**one) for one in data["processes"]),
         jobs=tuple(JobRecord(**one) for one in data["jobs"]),
         monitoring=data.get("monitoring", False),
+        store_kind=data.get("store_kind", FLUSS),
     )
 
 

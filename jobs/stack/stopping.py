@@ -13,7 +13,10 @@ from jobs.stack.submission import newest_checkpoint
 SAVEPOINT_TIMEOUT_S = 60.0
 CANCEL_TIMEOUT_S = 20.0
 POLL_S = 0.2
-STORE = ("zookeeper", "coordinator", "tablet-0")
+STORE = {
+    "fluss": ("zookeeper", "coordinator", "tablet-0"),
+    "kafka": ("zookeeper", "broker"),
+}
 
 Note = Callable[[str], None]
 
@@ -54,7 +57,7 @@ def stop_jobs(stack: Stack, note: Note) -> tuple[dict[str, str], list[str]]:
 def _why_no_savepoint(stack: Stack) -> str:
     """Why there can be no savepoints, or nothing: they wait for the store's writers."""
     kinds = {one.kind for one in servers_of(stack.folder)}
-    gone = [name for name in STORE if name.partition("-")[0] not in kinds]
+    gone = [name for name in STORE[stack.store_kind] if name.partition("-")[0] not in kinds]
     return f"{', '.join(gone)} of the store does not run" if gone else ""
 
 

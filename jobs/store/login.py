@@ -4,15 +4,19 @@ A Login is plain data and holds the place of the password only, so jobs may carr
 hold it.
 """
 
+import json
 import os
 from collections.abc import Mapping
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from schemas.config_security import LoginConfig, SecurityConfig
 from udfs.errors import ConfigError
 
 KEY = "store.security"
+SECRETS, LOGIN = "secrets", "login.json"  # of a stack's folder
+USER, PASSWORD = "TRADEFLOW_STORE_USER", "TRADEFLOW_STORE_PASSWORD"
+PASSWORD_FILE = "TRADEFLOW_STORE_PASSWORD_FILE"
 OTHERS_MODE = 0o077
 PLAIN = "PLAIN"
 
@@ -102,6 +106,51 @@ def _login(found: LoginConfig, told: str) -> Login:
         key=f"{told}.username",
         password_key=place,
     )
+
+
+def stack_login(folder: Path) -> Login | None:
+    """The user that a stack's own processes are, None where its store asks nobody.
+
+    ConfigError where the file that says so can't be read.
+    """
+    file = folder / SECRETS / LOGIN
+    try:
+        return Login(**json.loads(file.read_text(encoding="utf-8")))
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+    except (OSError, ValueError, TypeError) as error:
+        raise ConfigError(
+            f"{file} can't be read ({error}): name a user of your own by {USER}, or start the "
+            "stack again by `tradeflow down` and `tradeflow up`"
+        ) from None
+
+
+def kafka_settings(login: Login | None) -> dict[str, Any]:
+    """What a client of kafka-python needs to know; read anew for each connection."""
+    if login is None:
+        return {}
+    found = {
+        "security_protocol": "SASL_SSL" if login.protocol == "sasl_ssl" else "SASL_PLAINTEXT",
+        "sasl_mechanism": login.mechanism,
+        "sasl_plain_username": login.username,
+        "sasl_plain_password": login.password(),
+    }
+    return found | ({"ssl_cafile": login.ca_file} if login.ca_file else {})
+
+
+def kafka_options(login: Login | None) -> dict[str, str]:
+    """The same for Flink's connector, without name and password: those are in Java's own file."""
+    if login is None:
+        return {}
+    is_tls = login.protocol == "sasl_ssl"
+    found = {
+        "properties.security.protocol": "SASL_SSL" if is_tls else "SASL_PLAINTEXT",
+        "properties.sasl.mechanism": login.mechanism,
+    }
+    if login.ca_file:
+        found["properties.ssl.truststore.type"] = "PEM"
+        found["properties.ssl.truststore.location"] = login.ca_file
+    return found
 
 
 def fluss_settings(login: Login | None) -> Mapping[str, str]:

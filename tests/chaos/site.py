@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 from jobs.stack.processes import servers_of, supervisor_of
 from jobs.stack.state import Stack, read
-from jobs.store.client import Client
+from jobs.store.client import Client, open_client
 from schemas.config import Config
 from tests.chaos.faults import FEEDER, KILL, MACHINE, SUPERVISOR, Fault
 
@@ -46,7 +46,8 @@ class Site(NamedTuple):
 
     def client(self, stop: threading.Event | None = None) -> Client:
         """A client of the run's database that waits for the store."""
-        return Client(self.stack().bootstrap, self.database, retry_s=None, stop=stop)
+        place = self.stack().store._replace(database=self.database)
+        return open_client(place, retry_s=None, stop=stop)
 
     def targets(self) -> list[str]:
         """The processes that may be killed one by one."""
@@ -63,7 +64,7 @@ class Feeder:
 
     def __init__(self, site: Site, speed: str, log: Path) -> None:
         stack = site.stack()
-        where = ("--store", stack.bootstrap, "--database", site.database)
+        where = ("--store", stack.store.address, "--database", site.database)
         self._words = (*TRADEFLOW, "replay", "--config", str(site.file), *where)
         self._speed, self._log = speed, log
         self._stop = threading.Event()

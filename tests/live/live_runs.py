@@ -24,7 +24,7 @@ from jobs.stack.rest import Flink
 from jobs.stack.state import Stack, read
 from jobs.stack.submission import SCRIPT, run_client
 from jobs.store import reading
-from jobs.store.client import Client
+from jobs.store.client import Client, open_client
 from jobs.store.making import make_tables
 from schemas.config import Config, parse_config
 from schemas.tables import TABLES
@@ -53,7 +53,7 @@ class LiveRun:
 
     def client(self) -> Client:
         """A client of the run's own database."""
-        return Client(self.stack.bootstrap, self.database, retry_s=None)
+        return open_client(self.stack.store._replace(database=self.database), retry_s=None)
 
     def rows(self, name: str) -> list[dict[str, Any]]:
         """All rows of a table."""

@@ -44,6 +44,7 @@ class Cluster(NamedTuple):
     stack: Stack
     rest: Flink
     processes: dict[str, subprocess.Popen[bytes]]
+    store: str = "fluss"
 
     def start(self, command: flink.Command) -> None:
         """Start a process of Flink."""
@@ -59,7 +60,7 @@ class Cluster(NamedTuple):
 
     def submit(self, *jobs: str) -> None:
         """Run the client, which submits all of these; see submit_toys.py."""
-        arguments = [self.stack.bootstrap, *jobs]
+        arguments = [self.store, self.stack.bootstrap, *jobs]
         script = self.stack.folder / "code" / "submit_toys.py"
         command = flink.client(self.stack.folder, ["run", "-d", "-py", str(script), *arguments])
         done = subprocess.run(

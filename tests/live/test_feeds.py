@@ -22,7 +22,7 @@ from feeds.live.waiting import Watch, instances
 from jobs import fluss_run, fluss_store
 from jobs.sources import COLUMNS, list_files, plan_tasks
 from jobs.store import reading
-from jobs.store.client import Client, Writing
+from jobs.store.client import Client, Writing, open_client
 from jobs.store.making import make_tables
 from jobs.symbol_stage import Intake
 from schemas.config import Config, config_as_dict, parse_config
@@ -105,12 +105,12 @@ def tables(client: Client) -> dict[str, set[tuple[Any, ...]]]:
 
 
 def fed(store: fluss_run.Running, database: str, config: Config) -> Replayed:
-    with Client(store.store.bootstrap, database, retry_s=None) as client:
+    with open_client(store.store.place(database), retry_s=None) as client:
         return replay(client, config, Pace(), threading.Event(), lambda progress: None)
 
 
 def read(store: fluss_run.Running, database: str) -> dict[str, set[tuple[Any, ...]]]:
-    with Client(store.store.bootstrap, database) as client:
+    with open_client(store.store.place(database)) as client:
         return tables(client)
 
 
@@ -160,7 +160,7 @@ def test_killed_at_any_moment_it_feeds_the_same(store: fluss_run.Running, tmp_pa
     command += ["--store", store.store.bootstrap, "--database", "killed", "--speed"]
     pick = random.Random(5)
     told = 0
-    with Client(store.store.bootstrap, "killed") as client:
+    with open_client(store.store.place("killed")) as client:
         make_tables(client)
         for _ in range(3):
             until = told + pick.randint(1, 400)
@@ -186,7 +186,7 @@ def test_a_store_that_is_away_is_waited_for(store: fluss_run.Running, tmp_path: 
     begun = threading.Event()
 
     def feed() -> None:
-        with Client(store.store.bootstrap, "away", retry_s=None) as client:
+        with open_client(store.store.place("away"), retry_s=None) as client:
             pace = Pace(speed=60_000.0)
             shown = lambda progress: begun.set() if progress.tick else None  # noqa: E731
             results.append(replay(client, config, pace, threading.Event(), shown))
@@ -215,7 +215,7 @@ def test_lines_feed_the_same_as_a_file(store: fluss_run.Running, tmp_path: Path)
         )
     garbage.write_bytes(b"\n".join(lines))
     for turn in range(2):
-        with Client(store.store.bootstrap, "of_lines") as client:
+        with open_client(store.store.place("of_lines")) as client:
             done = ingest_bars(
                 client,
                 config,
@@ -236,7 +236,7 @@ def test_lines_feed_the_same_as_a_file(store: fluss_run.Running, tmp_path: Path)
 def test_a_feed_by_the_clock(store: fluss_run.Running) -> None:
     """Bars of now: complete minutes at once, others after finalAfterMs, empty ones too."""
     plan = plan_run(config_of("none"))
-    with Client(store.store.bootstrap, "clock") as client:
+    with open_client(store.store.place("clock")) as client:
         make_tables(client)
 
         def take(intake: BarIntake, now_ms: int, *bars: tuple[str, int]) -> list[tuple[int, int]]:
@@ -271,7 +271,7 @@ def test_a_feed_by_the_clock(store: fluss_run.Running) -> None:
 
 def test_it_is_said_which_stage_hangs(store: fluss_run.Running) -> None:
     plan = plan_run(config_of("none"))
-    with Client(store.store.bootstrap, "waiting") as client:
+    with open_client(store.store.place("waiting")) as client:
         make_tables(client)
         names = instances(plan)
         ticks = [(*name, START + BASE_MS, 0) for name in names]

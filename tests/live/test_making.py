@@ -7,7 +7,8 @@ from typing import Any
 import pytest
 
 from jobs import fluss_run, fluss_store
-from jobs.store.client import Client, Session
+from jobs.store.client import open_client
+from jobs.store.fluss_session import Session
 from jobs.store.making import make_tables
 from schemas.table import Kind
 from schemas.tables import TABLES
@@ -16,7 +17,7 @@ from udfs.errors import ConfigError
 
 def test_all_tables_are_made_once(tmp_path: Path) -> None:
     store = fluss_store.configure(tmp_path, fluss_store.free_ports())
-    with fluss_run.running(store), Client(store.bootstrap, "run_1") as client:
+    with fluss_run.running(store), open_client(store.place("run_1")) as client:
         for _ in range(2):
             make_tables(client, 2)
             made = client.call(made_tables)
@@ -40,5 +41,5 @@ async def made_tables(session: Session) -> Mapping[str, Any]:
 def test_a_store_that_is_away_is_told(tmp_path: Path) -> None:
     store = fluss_store.configure(tmp_path, fluss_store.free_ports())
     away = pytest.raises(ConfigError, match=r"the store at 127\.0\.0\.1:.* running\?")
-    with Client(store.bootstrap, "run_1", retry_s=2.0) as client, away:
+    with open_client(store.place("run_1"), retry_s=2.0) as client, away:
         make_tables(client)

@@ -28,7 +28,7 @@ from jobs.stack.rest import Flink
 from jobs.stack.scrape import Samples, scrape
 from jobs.stack.state import Stack
 from jobs.store import reading
-from jobs.store.client import Client, Stopped, Writing
+from jobs.store.client import Client, Stopped, Writing, open_client
 from schemas.config import Config, parse_config
 from schemas.market import PRICE_1M_HISTORY
 from schemas.ops import PROGRESS
@@ -77,7 +77,7 @@ class Watched:
         return f"http://127.0.0.1:{self.stack.ports.prometheus}"
 
     def client(self) -> Client:
-        return Client(self.stack.bootstrap, self.stack.database, None, stop=self.done)
+        return open_client(self.stack.store, None, stop=self.done)
 
     def rows(self, name: str) -> list[dict[str, Any]]:
         with self.client() as client:

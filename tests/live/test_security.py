@@ -10,7 +10,7 @@ from typing import NamedTuple
 import pytest
 
 from jobs import fluss_run, fluss_security, fluss_store, guard
-from jobs.fluss_security import Right
+from jobs.guard import Right
 from jobs.store import reading
 from jobs.store.client import Client, Writing
 from jobs.store.login import Login

@@ -45,14 +45,19 @@ def node(
     return live_loop.Node(partial(build, job, int, tables.journal), tables)
 
 
-@pytest.mark.parametrize(("seed", "crash_every", "long_only"), [(1, 0, True), (2, 19, False)])
-def test_live_equals_bounded(tmp_path: Path, seed: int, crash_every: int, long_only: bool) -> None:
+@pytest.mark.parametrize(
+    ("seed", "crash_every", "long_only", "repeats"),
+    [(1, 0, True, False), (2, 19, False, False), (3, 19, True, True)],
+)
+def test_live_equals_bounded(
+    tmp_path: Path, seed: int, crash_every: int, long_only: bool, repeats: bool
+) -> None:
     bars = write_gappy_bars(tmp_path / "bars", seed)
     tree = runs.config(str(tmp_path / "bars" / "*.parquet"))
     tree["tradepicker.sellRequiresLong"] = long_only
     folder = runs.run(tree, tmp_path / "runs").folder
     plan = plan_run(parse_config(tree), trace=True, run_tag="PAPER_LIVE")
-    tables = live_loop.Tables()
+    tables = live_loop.Tables(repeats)
     feeding = live_loop.feed(tables, pa.concat_tables(bars), plan.base_ms)
     nodes = [node(name, plan, None, tables) for name in JOBS]
     live_loop.run(nodes, feeding, seed, live_loop.Disturbed(crash_every))
@@ -66,10 +71,13 @@ def test_live_equals_bounded(tmp_path: Path, seed: int, crash_every: int, long_o
     assert set(last.values()) == {max(ends.values())}
 
 
-def test_what_was_decided_without_another_stage_stays_decided(tmp_path: Path) -> None:
+@pytest.mark.parametrize("repeats", [False, True])
+def test_what_was_decided_without_another_stage_stays_decided(
+    tmp_path: Path, repeats: bool
+) -> None:
     bars = write_gappy_bars(tmp_path / "bars", 11)
     plan = plan_run(parse_config(runs.config(str(tmp_path / "bars" / "*.parquet"))), trace=True)
-    tables = live_loop.Tables()
+    tables = live_loop.Tables(repeats)
     feeding = live_loop.feed(tables, pa.concat_tables(bars), plan.base_ms)
     patience = {"tradepicker": 60, "paper-broker": 60}
     nodes = [node(name, plan, patience.get(name), tables) for name in JOBS]
@@ -84,7 +92,7 @@ def test_what_was_decided_without_another_stage_stays_decided(tmp_path: Path) ->
     last = max(row["ts"] for row in live["progress"])
     wanted = sum(s["strategy_id"] in own for s in signals for own in followers.values())
     assert wanted - 10 <= len(ids) <= wanted  # those late at the last tick wait for the next
-    changes = tables.logs["position_change_history"]
+    changes = list(tables.rows["position_change_history"].values())  # in the order of their log
     assert replay(plan, signals, [*accepted, *rejected], changes) == []
     filled = [row["order_id"] for row in changes]
     assert len(filled) == len(set(filled)) > 50

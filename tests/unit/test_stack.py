@@ -143,8 +143,9 @@ def test_what_decides_is_refused_by_name() -> None:
         settings.refuse_changes(a_stack(Path("/x")), before, other)
 
 
-def test_only_a_local_fluss_store_is_a_stack() -> None:
+def test_only_a_local_store_is_a_stack() -> None:
     checks.check_config(load_config(LIVE))
+    checks.check_config(load_config(LIVE, {"store.kind": "kafka"}))
     with pytest.raises(ConfigError, match=r"store\.kind is files"):
         checks.check_config(load_config(LIVE, {"store.kind": "files"}))
     with pytest.raises(ConfigError, match=r"store\.addresses"):
@@ -191,7 +192,9 @@ def test_a_folder_that_can_not_be_made_is_told(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="choose another --dir"):
         checks.check_writable(tmp_path / "file" / "stack")
     with pytest.raises(ConfigError, match="has a character"):
-        checks.check_machine(tmp_path / "a#b", LiveConfig())
+        checks.check_machine(tmp_path / "a#b", load_config(LIVE))
+    with pytest.raises(ConfigError, match="has a character"):
+        checks.check_machine(tmp_path / "a,b", load_config(LIVE, {"store.kind": "kafka"}))
 
 
 def test_missing_jars_are_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -484,9 +487,10 @@ def test_how_far_stages_are_behind() -> None:
 
 def test_another_versions_table_is_told() -> None:
     table = TABLES["progress"]
-    contract = [("stage", "STRING NOT NULL"), ("instance", "STRING NOT NULL")]
+    contract = {"stage": "STRING NOT NULL", "instance": "STRING NOT NULL"}
+    check_columns(table, contract, contract, "live")
     with pytest.raises(ConfigError) as caught:
-        check_columns(table, [*contract, ("old", "INT")], "live")
+        check_columns(table, contract, contract | {"old": "INT"}, "live")
     assert "table progress of database live was made by another version" in str(caught.value)
     assert "old is INT and should be absent" in str(caught.value)
     assert "another run.id" in str(caught.value)
