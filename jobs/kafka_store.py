@@ -22,6 +22,7 @@ from udfs.errors import ConfigError
 
 CONF = jvm.REPO / "conf" / "kafka"
 BROKER_PORT = 9092
+JAR = "kafka_2.13-"
 BROKER_MAIN = "kafka.Kafka"
 FORMAT_MAIN = "kafka.tools.StorageTool"
 BROKER_MEMORY = Memory("384m", "128m")
@@ -142,6 +143,6 @@ def formatting(store: Store, cluster: str) -> Server:
 def class_path() -> list[Path]:
     """The jars of the broker; raises ConfigError where they were not fetched."""
     jars = sorted((JARS / "kafka").glob("*.jar"))
-    if not any(jar.name.startswith("kafka_2.13-") for jar in jars):
-        raise ConfigError(f"no kafka_2.13-*.jar in {JARS / 'kafka'}: fetch it by `make jars`")
+    if not any(jar.name.startswith(JAR) for jar in jars):
+        raise ConfigError(f"no {JAR}*.jar in {JARS / 'kafka'}; fetch it by `make jars`")
     return [*jars, *logging_jars()]

@@ -87,14 +87,16 @@ class StrategyConfig(Group):
     """One strategy, or a family of them by `grid` or `sets`. Exactly one of the three is given.
 
     `kind` is a built-in one, one of the file or files that `module` names, or one that an installed
-    package offers; without it the module's only one. `timeframe` None: the base's. `symbols` None:
-    all of them. `from_ts`: it gives no signal at or before that time.
+    package offers; without it the module's only one. `timeframe` None: the base's. `intrabar`: it
+    looks at its bar before that is finished, too. `symbols` None: all of them. `from_ts`: it gives
+    no signal at or before that time.
     """
 
     id: Text
     kind: Text | None = None
     module: Paths | None = None
     timeframe: Timeframe | None = None
+    intrabar: bool = False
     symbols: list[Text] | None = None
     from_ts: Time | None = Field(default=None, alias="from")
     params: dict[str, Any] | None = None

@@ -9,6 +9,7 @@ Columns are those of files: maps are JSON text, features a column each.
 """
 
 import json
+import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from decimal import Decimal, InvalidOperation
 from pathlib import Path
@@ -24,8 +25,8 @@ from jobs.store.client import open_client
 from jobs.store.place import StorePlace
 from schemas.table import ARROW_TYPES, Kind, Table, Type, file_columns
 from schemas.tables import OLD_NAMES, TABLES
-from udfs.dense import OHLCV
 from udfs.errors import ConfigError, nearest
+from udfs.frames import OHLCV
 from udfs.money import plain_text, units
 
 if TYPE_CHECKING:
@@ -58,7 +59,8 @@ def read_table(
 ) -> pa.Table:
     """The rows of a table, in its order: of a run's folder, a stack's, or a store by its address.
 
-    `where` are conditions COLUMN=VALUE that all hold; `limit` gives the last rows only.
+    `where` are conditions COLUMN=VALUE that all hold; `limit` gives the last rows only. A warning
+    says where Kafka has rows that are not committed yet, which are left out.
     ConfigError where there is no such table, column or place.
     """
     contract = table_of(name)
@@ -66,7 +68,7 @@ def read_table(
     if run is not None:
         return _ordered(contract, _kept(_run_table(contract, Path(run)), conditions), limit)
     at = place(None, None if stack is None else Path(stack), store, database)
-    return read_place(at, contract, conditions, limit)
+    return read_place(at, contract, conditions, limit, warnings.warn)
 
 
 def read_frame(
@@ -87,11 +89,21 @@ def read_frame(
 
 
 def read_place(
-    at: StorePlace, contract: Table, conditions: Sequence[Condition] = (), limit: int | None = None
+    at: StorePlace,
+    contract: Table,
+    conditions: Sequence[Condition] = (),
+    limit: int | None = None,
+    note: Callable[[str], None] = lambda text: None,
 ) -> pa.Table:
-    """As `read_table`, of a database."""
+    """As `read_table`, of a database; `note` is told of rows that are not shown yet."""
     with open_client(at, committed=True) as client:
         reading.check(client, contract)
+        waiting = client.uncommitted(contract)
+        if waiting:
+            note(
+                f"{contract.name}: up to {waiting:,} rows of the last seconds are not shown: jobs "
+                "commit what they have written with their next checkpoint"
+            )
         if contract.kind is Kind.HISTORY and limit is not None:
 
             def enough(rows: Sequence[reading.Record]) -> bool:

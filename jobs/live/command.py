@@ -62,7 +62,6 @@ def submit(name: str, config: Config, options: argparse.Namespace) -> str:
     from jobs.live.journal import Journal
     from jobs.live.operators import now_ms
     from jobs.live.stages import build, live_job
-    from schemas.table import Store
 
     at = address(config, options)
     strategies = sorted(set(options.strategy))
@@ -70,8 +69,7 @@ def submit(name: str, config: Config, options: argparse.Namespace) -> str:
     make = partial(build, job, now_ms, Journal(at))
     shown = f"{name}:{','.join(strategies)}" if strategies else name
     parallelism = options.parallelism or config.live.parallelism
-    wait_ms = config.fluss.fetch_wait_ms
-    place = run.Place(at.bootstrap, at.database, wait_ms, Store(at.kind), at.login)
+    place = run.Place(at, config.fluss.fetch_wait_ms)
     (job_id,) = run.submit([run.Job(shown, make)], place, parallelism, config.run.id)
     return job_id
 

@@ -24,8 +24,8 @@ from schemas.codec import Values, encode, features_text
 from schemas.market import INDICATOR_HISTORY, INDICATOR_LATEST
 from schemas.own_code import library
 from udfs import dense, dense_live
-from udfs.dense import IndicatorRows, SymbolFrames
 from udfs.features import FEATURE_VERSION
+from udfs.frames import IndicatorRows, SymbolFrames, symbol_frames
 from udfs.plan import RunPlan
 
 NAME = "indicators"
@@ -38,7 +38,7 @@ def stage(
 ) -> Stage:
     """The stage of a traced plan: all features for every symbol."""
     known = library(plan.own)
-    frames = {one.symbol: dense.symbol_frames(plan, one.symbol, known) for one in plan.symbols}
+    frames = {one.symbol: symbol_frames(plan, one.symbol, known) for one in plan.symbols}
     return Stage(
         name=NAME,
         inputs=(bars_input(plan),),
@@ -68,7 +68,7 @@ def work(
         if bundle.tick is None:
             return Worked(state, [])  # the next tick makes it anew
         bars = log.bars(symbol, bundle.tick)
-        carried, _ = dense_live.catch_up(bars, own, bundle.tick - own.base_ms)
+        carried, *_ = dense_live.catch_up(bars, own, bundle.tick - own.base_ms)
     else:
         carried = dense_live.load_indicators(state) if state else dense.initial_indicators(own)
     if bundle.tick is None:

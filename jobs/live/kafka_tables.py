@@ -8,37 +8,35 @@ row are the same. Bars are committed by their feed at once, and a feed that was 
 others in their place, so they are read once they are committed.
 """
 
-from jobs.store.login import Login, kafka_options
+from jobs.store.login import kafka_options
+from jobs.store.place import StorePlace
 from schemas.market import PRICE_1M_HISTORY
 from schemas.table import Kind, Store, Table, flink_ddl
 
 
-def statement(
-    table: Table, bootstrap: str, database: str, job: str, login: Login | None = None
-) -> str:
+def statement(table: Table, place: StorePlace, job: str) -> str:
     """CREATE TABLE for the job of that name, to read the table or to write it."""
     level = "read_committed" if table is PRICE_1M_HISTORY else "read_uncommitted"
+    topic = f"{place.database}.{table.name}"
     options = {
-        "properties.bootstrap.servers": bootstrap,
-        "topic": topic(database, table),
+        "properties.bootstrap.servers": place.bootstrap,
+        "topic": topic,
         "properties.isolation.level": level,
         # A topic has one partition, and a row is sent on at once: the producer's default is 5 ms.
         "scan.topic-partition-discovery.interval": "0 ms",
         "properties.linger.ms": "0",
-        **kafka_options(login),
+        **kafka_options(place.login),
+        # Some 100 metrics for each reader and writer, and nobody looks at them.
+        "properties.register.consumer.metrics": "false",
+        "properties.register.producer.metrics": "false",
     }
     if table.kind is Kind.HISTORY:
         options |= {
             # Two jobs with one prefix would fence each other off, and one that begins with
             # another's would have its transactions aborted by that one's restart: hence the end.
-            "sink.transactional-id-prefix": f"{topic(database, table)}/{job}/",
+            "sink.transactional-id-prefix": f"{topic}/{job}/",
             # A few ids that are used again. The other way makes new ones at each checkpoint, and
             # the broker keeps each for a week.
             "sink.transaction-naming-strategy": "pooling",
         }
     return flink_ddl(table, Store.KAFKA, options)
-
-
-def topic(database: str, table: Table) -> str:
-    """The topic of a table."""
-    return f"{database}.{table.name}"

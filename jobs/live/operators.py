@@ -32,6 +32,7 @@ from pyflink.datastream.state import (
 
 from jobs.code import check_code, client_code
 from jobs.live import order, stage, tell
+from jobs.live.pulse import pulse
 from jobs.live.sql import PROGRESS, reader
 from jobs.live.stage import Arrived, Bundle, Memory, Stage, Worked
 from schemas.ops import PROGRESS_GAPS
@@ -236,6 +237,8 @@ class WorkOperator(KeyedProcessFunction):  # type: ignore[misc]
         ]
         state = ValueStateDescriptor(STATE, Types.PICKLED_BYTE_ARRAY())
         self._state = runtime_context.get_state(state)
+        self._pulse = pulse()
+        self._stops = self._pulse.stops()
         facts = _stored(runtime_context, FACTS, self._stage.memory_ttl_ms)
         self._memory = Memory(facts, _stored(runtime_context, KEPT))
         self._timers: dict[str, int] = {}  # the next one of each key that has any
@@ -264,6 +267,7 @@ class WorkOperator(KeyedProcessFunction):  # type: ignore[misc]
 
     def _work(self, key: str, bundle: Bundle, ctx: KeyedProcessFunction.Context) -> Worked:
         _check_thread()
+        self._pulse.check(self._stops)
         held = unstamped(self._state.value(), self._stage.name)
         worked = self._stage.work(key, held, self._memory, bundle)
         if worked.state != held:
@@ -279,6 +283,7 @@ class WorkOperator(KeyedProcessFunction):  # type: ignore[misc]
         """Rows that another stage waits for go first."""
         for row in worked.rows:
             if (row.instance is not None) == awaited:
+                self._pulse.check(self._stops)
                 yield self._tags[row.table], self._row(row)
 
     def _row(self, row: stage.Row) -> Row:

@@ -1,8 +1,10 @@
 """Bars as an input of live stages, and all of them that lie in the log."""
 
+from typing import Any
+
 import numpy as np
 
-from jobs.live.stage import INSTANCE, Input, Journal, Value
+from jobs.live.stage import INSTANCE, Input, Journal
 from schemas.codec import Values
 from schemas.market import PRICE_1M_HISTORY
 from udfs.bars import Bars
@@ -21,18 +23,20 @@ class Log:
 
     def __init__(self, plan: RunPlan, journal: Journal) -> None:
         self._plan, self._journal = plan, journal
-        self._rows: dict[str, list[tuple[Value, ...]]] | None = None
+        self._rows: dict[str, list[tuple[Any, ...]]] | None = None
 
     def bars(self, symbol: str, tick: int) -> Bars:
         """The symbol's bars that closed before a tick, those that came late left out."""
         if self._rows is None:
             self._rows = {}
             for row in self._journal(PRICE_1M_HISTORY, 0):
-                if not row["late"]:
-                    values = tuple(row[name] for name in COLUMNS)
-                    self._rows.setdefault(str(values[0]), []).append(values)
+                values = tuple(row[name] for name in COLUMNS)
+                known = self._rows.setdefault(str(values[0]), [])
+                # Bars that are not late ascend; one that does not is a row that was read twice.
+                if not row["late"] and (not known or values[1] > known[-1][1]):
+                    known.append(values)
         last = tick - 2 * self._plan.base_ms  # opening time of the bar that closes a tick earlier
-        return as_bars([one for one in self._rows.pop(symbol, []) if int(one[1] or 0) <= last])
+        return as_bars([one for one in self._rows.pop(symbol, []) if one[1] <= last])
 
 
 def as_bars(rows: list[Values]) -> Bars:

@@ -31,7 +31,7 @@ from jobs.live.operators import (
     uid,
 )
 from jobs.live.stage import Stage
-from jobs.store.login import Login
+from jobs.store.place import StorePlace
 from schemas.ops import PROGRESS, PROGRESS_GAPS
 from schemas.table import Kind, Store, Table, Type, quoted
 
@@ -60,14 +60,16 @@ class Job(NamedTuple):
 class Place(NamedTuple):
     """Where jobs read and write, and how long a request to Fluss waits there for rows.
 
-    The password of `login` is not asked for: Java has it from its own file.
+    The password of its login is not asked for: Java has it from its own file.
     """
 
-    bootstrap: str
-    database: str
+    store: StorePlace
     fetch_wait_ms: int
-    store: Store = Store.FLUSS
-    login: Login | None = None
+
+    @property
+    def kind(self) -> Store:
+        """Which store it is."""
+        return Store(self.store.kind)
 
 
 def submit(jobs: Sequence[Job], place: Place, parallelism: int, run_id: str) -> list[str]:
@@ -84,16 +86,13 @@ def _submit(job: Job, place: Place, parallelism: int, name: str) -> str:
         env.configure(settings)
     tables = StreamTableEnvironment.create(env)
     stage = job.make()
-    if place.store is Store.KAFKA:
+    if place.kind is Store.KAFKA:
         for table in _tables_of(stage):
-            made = kafka_tables.statement(
-                table, place.bootstrap, place.database, job.name, place.login
-            )
-            tables.execute_sql(made)
+            tables.execute_sql(kafka_tables.statement(table, place.store, job.name))
     else:
-        tables.execute_sql(sql.catalog(CATALOG, place.bootstrap, place.login))
+        tables.execute_sql(sql.catalog(CATALOG, place.store))
         tables.execute_sql(f"USE CATALOG {CATALOG}")
-        tables.execute_sql(f"USE {quoted(place.database)}")
+        tables.execute_sql(f"USE {quoted(place.store.database)}")
     define(env, tables, job.make, parallelism, place)
     return str(env.execute_async(name).get_job_id())
 
@@ -114,7 +113,7 @@ def define(
     """Add the stage's dataflow to the environment."""
     stage = make()
     execution = tables.get_config().get(EXECUTION_MODE, "process")
-    query = sql.source_query(stage, place.store, place.fetch_wait_ms)
+    query = sql.source_query(stage, place.kind, place.fetch_wait_ms)
     rows = tables.to_changelog_stream(tables.sql_query(query))
     ordered = rows.key_by(lambda row: ONE_KEY, Types.INT()).process(
         OrderOperator(make), message_type(Types.STRING())
@@ -126,10 +125,10 @@ def define(
     told.name(TELL).uid(uid(TELL, execution)).set_parallelism(1)
     inserts = tables.create_statement_set()
     for table in stage.outputs:
-        _write(tables, inserts, _side_output(worked, table), table, place.store)
-    _write(tables, inserts, told, PROGRESS, place.store)
+        _write(tables, inserts, _side_output(worked, table), table, place.kind)
+    _write(tables, inserts, told, PROGRESS, place.kind)
     gaps = _side_output(ordered, PROGRESS_GAPS)
-    _write(tables, inserts, gaps, PROGRESS_GAPS, place.store)
+    _write(tables, inserts, gaps, PROGRESS_GAPS, place.kind)
     inserts.attach_as_datastream()
 
 

@@ -9,7 +9,7 @@ import json
 from collections.abc import Callable, Iterable, Mapping
 
 from jobs.live.stage import Input, Stage, Upstream, Value, Values
-from jobs.store.login import Login
+from jobs.store.place import StorePlace
 from schemas.ops import PROGRESS as PROGRESS_TABLE
 from schemas.ops import PROGRESS_GAPS
 from schemas.table import MAPS, Column, Kind, Store, Table, Type, literal, quoted
@@ -23,16 +23,16 @@ _AS_TEXT = frozenset({Type.DOUBLE, Type.DECIMAL, *MAPS})
 _EMPTY_MAP = "MAP_FROM_ARRAYS(ARRAY_REMOVE(ARRAY[''], ''), ARRAY_REMOVE(ARRAY[''], ''))"
 
 
-def catalog(name: str, bootstrap: str, login: Login | None) -> str:
+def catalog(name: str, place: StorePlace) -> str:
     """The statement that makes the catalog of a Fluss store.
 
     What stands in it can be read in plans, logs and checkpoints, so it names no password: that is
     in the file of `jobs/store/jaas.py`, which each JVM is told of.
     """
-    options = {"type": "fluss", "bootstrap.servers": bootstrap}
-    if login is not None:
-        options["client.security.protocol"] = login.protocol.upper()
-        options["client.security.sasl.mechanism"] = login.mechanism
+    options = {"type": "fluss", "bootstrap.servers": place.bootstrap}
+    if place.login is not None:
+        options["client.security.protocol"] = place.login.protocol.upper()
+        options["client.security.sasl.mechanism"] = place.login.mechanism
     given = ", ".join(f"{literal(key)} = {literal(value)}" for key, value in options.items())
     return f"CREATE CATALOG {name} WITH ({given})"
 

@@ -17,7 +17,6 @@ from jobs.stack.state import write_file
 from jobs.store.login import stack_login
 from jobs.store.place import StorePlace
 from schemas.config import parse_config
-from schemas.table import Store
 from udfs.errors import ConfigError
 
 
@@ -27,9 +26,8 @@ def main() -> None:
     file = request["config"]
     config = parse_config(json.loads(Path(file).read_text("utf-8")), file)
     kind = request.get("store_kind", config.store.kind)
-    login = stack_login(Path(file).parent)
-    at = StorePlace(kind, request["bootstrap"], request["database"], login)
-    place = run.Place(at.bootstrap, at.database, config.fluss.fetch_wait_ms, Store(kind), login)
+    at = StorePlace(kind, request["bootstrap"], request["database"], stack_login(Path(file).parent))
+    place = run.Place(at, config.fluss.fetch_wait_ms)
     journal = Journal(at)
     answers: dict[str, dict[str, str]] = {}
     for job in request["jobs"]:

@@ -133,6 +133,17 @@ def execution_mode() -> str:
     return str(settings["python.execution-mode"])
 
 
+def check_store(before: StorePlace, kind: str, database: str) -> None:
+    """ConfigError where the run was begun in a store of another kind, or another database."""
+    now = {"kind": kind, "database": database}
+    for name, was in (("kind", before.kind), ("database", before.database)):
+        if now[name] != was:
+            raise ConfigError(
+                f"store.{name} was {was} and is {now[name]}: the run's rows and the jobs' state "
+                "belong to the old one; set it back, or give the run another run.id"
+            )
+
+
 def check_mode(before: str, now: str) -> None:
     """ConfigError where state of the one mode would be read in the other."""
     if before != now:

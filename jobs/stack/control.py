@@ -164,17 +164,8 @@ def _record(config: Config, folder: Path, wish: Wish, was_running: bool, note: N
     jobs = names.wanted(_recorded(before), config.monitoring.export)
     slots = flink.slots_of(config.live, len(jobs))
     database = database_of(config.run.id, config.store.database)
-    if before is not None and database != before.database:
-        raise ConfigError(
-            f"store.database was {before.database} and is {database}: the jobs' state belongs to "
-            "the old one; set it back, or give the run another run.id"
-        )
-    kind = config.store.kind
-    if before is not None and kind != before.store_kind:
-        raise ConfigError(
-            f"store.kind was {before.store_kind} and is {kind}: the run's rows are in the old "
-            "store; set it back, or give the run another run.id"
-        )
+    if before is not None:
+        checks.check_store(before.store, config.store.kind, database)
     if before is not None and was_running:
         stack = before._replace(config_digest=settings.digest(text), monitoring=watched)
         write_file(folder / CONFIG, text)
@@ -194,7 +185,7 @@ def _record(config: Config, folder: Path, wish: Wish, was_running: bool, note: N
         execution_mode=mode,
         config_digest=settings.digest(text),
         monitoring=watched,
-        store_kind=kind,
+        store_kind=config.store.kind,
     )
     secrets.prepare(folder, config)
     write_file(folder / CONFIG, text)
@@ -279,8 +270,8 @@ def _wait_until_up(stack: Stack, config: Config, note: Note) -> None:
                     return
             except FlinkAwayError:
                 pass  # not listening yet
-        elif state.state == STARTING and state.pid and supervisor_of(stack.folder) is None:
-            raise ConfigError(f"the supervisor ended while it started; see {log}")
+        if state.pid and supervisor_of(stack.folder) is None:
+            raise ConfigError(f"the supervisor has ended; see {log}, and say `tradeflow up` again")
     raise ConfigError(
         f"the stack is not up after {START_TIMEOUT_S:.0f} s; `tradeflow status` says what is "
         f"missing, and {log} why"

@@ -18,6 +18,7 @@ from jobs.store.client import open_client
 from schemas.config_values import time_text
 from schemas.ops import PROGRESS
 from udfs.errors import ConfigError
+from udfs.timeframes import timeframe_ms
 
 STAGE = "strategies"
 END_S = 20.0
@@ -53,7 +54,22 @@ def joining(before: Tree, now: Tree, begins: Mapping[str, int | None]) -> Joinin
             "decides: write from: 2024-03-01T12:00:00Z, one that no stage has reached yet; or give "
             "the configuration another run.id"
         )
+    # Its stage reads bars too, and a job can't go on with another input than it has had.
+    if not any(_is_intrabar(one, before) for one in before["strategies"]):
+        for one in now["strategies"]:
+            if one["id"] in new and _is_intrabar(one, now):
+                raise ConfigError(
+                    f"strategies.{one['id']}.intrabar: no strategy of this run is intrabar, and "
+                    "the first one can't join while it runs; give the configuration another run.id"
+                )
     return Joining({name: ts for name, ts in new.items() if ts is not None}, rest)
+
+
+def _is_intrabar(strategy: Tree, tree: Tree) -> bool:
+    """Whether a strategy looks at its bar before that is finished."""
+    base = tree["prices"]["timeframe"]
+    longer = timeframe_ms(strategy["timeframe"] or base) > timeframe_ms(base)
+    return bool(strategy.get("intrabar")) and longer
 
 
 def refuse_unless_running(joined: Joining, is_running: bool) -> None:

@@ -62,9 +62,15 @@ def changes(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[tuple[str
     found = [
         (key, old.get(key), new.get(key))
         for key in sorted({*old, *new})
-        if old.get(key) != new.get(key)
+        if _value(old, key) != _value(new, key)
     ]
     return sorted(found, key=lambda one: (is_free_key(one[0]), one[0]))
+
+
+def _value(tree: Mapping[str, Any], key: str) -> Any:
+    """A key's value; what is off was off, too, in the code that did not know of it."""
+    value = tree.get(key)
+    return None if value is False else value
 
 
 def is_free_key(key: str) -> bool:

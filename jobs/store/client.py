@@ -116,6 +116,9 @@ class Client(Protocol):
     def offsets(self, table: Table) -> tuple[int, int]:
         """The first offset of the table's log, and the one after its last."""
 
+    def uncommitted(self, table: Table) -> int:
+        """How much of the table's log no transaction has committed yet; 0: all is."""
+
     def offset_at(self, table: Table, since_ms: int) -> int:
         """The offset of the first row that came at that time by the store's clock, or later."""
 

@@ -153,6 +153,10 @@ class FlussClient:
         """See `Client`."""
         return self.call(lambda session: session.offsets(table))
 
+    def uncommitted(self, table: Table) -> int:
+        """See `Client`: its rows are there as soon as they are written."""
+        return 0
+
     def offset_at(self, table: Table, since_ms: int) -> int:
         """See `Client`."""
 

@@ -39,6 +39,7 @@ from jobs.store.client import (
     Source,
     Stopped,
     Writing,
+    arrow,
 )
 from jobs.store.kafka_session import Session
 from jobs.store.place import StorePlace
@@ -46,11 +47,11 @@ from jobs.store.refusals import forbidden, unknown
 from schemas.table import Table
 from udfs.errors import InvariantError
 
-WRITE_LIMIT_S = 8.0  # a broker that was killed is back in some 10 s
-CHUNK_ROWS = 20_000  # of one transaction or flush
+CHUNK_ROWS = 2_000  # of one transaction: far less than a limit, on a busy machine too
 CLOSE_LIMIT_S = 3.0
 T = TypeVar("T")
-# Another one writes under the same name.
+# Another one writes under the same name; so many times within so long, and it is no accident.
+FENCES, FENCED_S = 3, 60.0
 FENCED = (ProducerFencedError, InvalidProducerEpochError)
 REFUSED = (SaslAuthenticationFailedError, AuthorizationError)
 AWAY = (KafkaConnectionError, KafkaTimeoutError, OSError)
@@ -70,11 +71,12 @@ class KafkaClient:
     ) -> None:
         self.place = place
         self._patience, self._limit_s = patience, limit_s
-        self._write_limit_s = min(limit_s, WRITE_LIMIT_S)
         self._wait_ms, self._committed = fetch_wait_ms, committed
         self._writer = None if writer is None else f"{place.database}.{writer}"
         self._session: Session | None = None
         self._firsts = reading.Firsts()
+        self._folded: dict[str, reading.Folded] = {}
+        self._fenced: list[float] = []
         self._is_open = False
         self._attempt = object()
 
@@ -101,7 +103,7 @@ class KafkaClient:
             if not isinstance(error, KafkaError | TimeoutError | OSError):
                 return None
             self._drop()
-            return Failure(self._problem(error, limit), _is_hopeless(error))
+            return Failure(self._problem(error, limit), self._is_hopeless(error))
 
         return self._patience.call(lambda: self._wait(work, limit), failed)
 
@@ -111,7 +113,7 @@ class KafkaClient:
         So whoever reads rows that are not committed yet finds none of `then` alone.
         """
         for some in [*_chunks(writings), *_chunks(then)]:
-            self.call(partial(_write, writings=some, writer=self._writer), self._write_limit_s)
+            self.call(partial(_write, writings=some, writer=self._writer))
 
     def renew(self) -> None:
         """See `Client`."""
@@ -141,6 +143,10 @@ class KafkaClient:
         """See `Client`."""
         return self.call(lambda session: session.offsets([table])[0])
 
+    def uncommitted(self, table: Table) -> int:
+        """See `Client`."""
+        return self.call(lambda session: session.uncommitted(table))
+
     def offset_at(self, table: Table, since_ms: int) -> int:
         """See `Client`."""
         return self.call(lambda session: session.offset_at(table, since_ms))
@@ -156,7 +162,12 @@ class KafkaClient:
 
     def latest(self, table: Table) -> pa.Table:
         """See `Client`."""
-        return self.call(lambda session: reading.latest(session, table), READ_LIMIT_S)
+
+        def read(session: Session) -> list[Record]:
+            folded = self._folded.setdefault(table.name, reading.Folded(table))
+            return folded.read(session)
+
+        return arrow(table, self.call(read, READ_LIMIT_S))
 
     def each(self, source: Source, take: Callable[[list[Entry]], None]) -> None:
         """See `Client`."""
@@ -165,6 +176,8 @@ class KafkaClient:
         def read(session: Session) -> None:
             nonlocal position
             for entries in reading.batches(session, source.table, position):
+                if session.closed:
+                    return  # left behind: another attempt is under way
                 take(self._firsts.of(source.table, entries))
                 position = entries[-1].offset + 1
 
@@ -236,18 +249,25 @@ class KafkaClient:
             return f"the store at {bootstrap} can't be reached; is it running? ({said})"
         return f"the store at {bootstrap}, database {database}: {said}"
 
+    def _is_hopeless(self, error: Exception) -> bool:
+        """Whether trying again is of no use: no such table or user, or fenced again and again."""
+        if isinstance(error, FENCED):
+            # Once it may be this client's own doing, in a connection that was given up.
+            now = time.monotonic()
+            self._fenced = [at for at in self._fenced if now - at < FENCED_S] + [now]
+            return len(self._fenced) >= FENCES
+        return isinstance(error, (UnknownTopicOrPartitionError, *REFUSED))
+
     def _drop(self) -> None:
         """Give the connection up; what waits there ends by itself."""
         session, self._session = self._session, None
         self._attempt = object()
+        self._folded = {}  # what is left behind may still change it
         if session is not None:
+            session.closed = True
             closing = threading.Thread(target=session.close, daemon=True)
             closing.start()
             closing.join(CLOSE_LIMIT_S)
-
-
-def _is_hopeless(error: Exception) -> bool:
-    return isinstance(error, (UnknownTopicOrPartitionError, *REFUSED, *FENCED))
 
 
 def _write(session: Session, writings: Sequence[Writing], writer: str | None) -> None:

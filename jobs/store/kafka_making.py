@@ -19,11 +19,15 @@ from schemas.tables import TABLES
 CONTRACTS = "contracts"
 MAKE_LIMIT_S = 60.0
 DAY_MS = 86_400_000
+HOUR_MS = 3_600_000
 COMPACT = {
     "cleanup.policy": "compact",
     # A deletion stays to be read by those who follow, and by jobs that were away.
     "delete.retention.ms": str(7 * DAY_MS),
-    "segment.bytes": str(64 << 20),
+    # What was overwritten goes soon: who reads the table reads all that is left of its changes.
+    "segment.bytes": str(16 << 20),
+    "segment.ms": str(HOUR_MS),
+    "min.cleanable.dirty.ratio": "0.2",
 }
 
 

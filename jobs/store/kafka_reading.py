@@ -7,12 +7,12 @@ passed by. Transactions leave offsets that hold no row.
 
 import time
 from collections.abc import Callable, Iterator, Sequence
+from itertools import islice
 from typing import Any
 
-import pyarrow as pa
 from kafka import KafkaConsumer
 
-from jobs.store.client import CALL_LIMIT_S, Entry, Source, arrow
+from jobs.store.client import CALL_LIMIT_S, Entry, Record, Source
 from jobs.store.kafka_session import Session
 from schemas.table import Kind, Table
 
@@ -42,7 +42,7 @@ class Firsts:
             if entry.offset <= first:
                 known[key] = entry.offset
                 found.append(entry)
-        for key in list(known)[: max(0, len(known) - KEYS)]:
+        for key in list(islice(known, max(0, len(known) - KEYS))):
             del known[key]
         return found
 
@@ -77,21 +77,27 @@ def _entry(codec: Any, record: Any) -> Entry:
     return Entry(record.offset, record.timestamp, row, deleted)
 
 
-def latest(session: Session, table: Table) -> pa.Table:
-    """A latest table, folded from its changes."""
-    return arrow(table, list(_folded(session, table).values()))
+class Folded:
+    """A latest table as far as its changes were read: the next reading goes on there."""
 
+    def __init__(self, table: Table) -> None:
+        self._table = table
+        self._rows: dict[Key, Record] = {}
+        self._position = 0
 
-def _folded(session: Session, table: Table) -> dict[Key, Any]:
-    rows: dict[Key, Any] = {}
-    for entries in batches(session, table, None):
-        for entry in entries:
-            key = tuple(entry.row[name] for name in table.key)
-            if entry.deleted:
-                rows.pop(key, None)
-            else:
-                rows[key] = entry.row
-    return rows
+    def read(self, session: Session) -> list[Record]:
+        """Its rows with all changes that are there by now."""
+        if session.offsets([self._table])[0][1] < self._position:
+            self._rows, self._position = {}, 0  # it was made anew
+        for entries in batches(session, self._table, self._position):
+            for entry in entries:
+                key = tuple(entry.row[name] for name in self._table.key)
+                if entry.deleted:
+                    self._rows.pop(key, None)
+                else:
+                    self._rows[key] = entry.row
+                self._position = entry.offset + 1
+        return list(self._rows.values())
 
 
 def counts(session: Session, tables: Sequence[Table], limit: int) -> list[tuple[int, bool]]:
@@ -103,7 +109,7 @@ def counts(session: Session, tables: Sequence[Table], limit: int) -> list[tuple[
         elif after - first > limit:
             found.append((after - first, False))
         elif table.kind is Kind.LATEST:
-            found.append((len(_folded(session, table)), True))
+            found.append((len(Folded(table).read(session)), True))
         else:
             entries = span(session, table, None, None)
             found.append((len(Firsts().of(table, entries)), True))

@@ -8,7 +8,7 @@ from contextlib import suppress
 from typing import Any
 
 from kafka import KafkaAdminClient, KafkaConsumer, KafkaProducer, TopicPartition
-from kafka.errors import KafkaError, UnknownTopicOrPartitionError
+from kafka.errors import LeaderNotAvailableError, UnknownTopicOrPartitionError
 from kafka.structs import OffsetAndTimestamp
 
 from jobs.store.login import kafka_settings
@@ -133,6 +133,16 @@ class Session:
                 found |= {place: (first[place], after[place]) for place in some}
         return [found[self.partition(table)] for table in tables]
 
+    def uncommitted(self, table: Table) -> int:
+        """Offsets behind the last one that is committed."""
+        self.check_there([table])
+        place = self.partition(table)
+        committed, written = (
+            self.consumer(level).end_offsets([place], timeout_ms=self.limit_ms)[place]
+            for level in (True, False)
+        )
+        return max(0, written - committed)
+
     def offset_at(self, table: Table, since_ms: int) -> int:
         """The first offset of that time or a later one, else the end."""
         place = self.partition(table)
@@ -148,8 +158,12 @@ class Session:
         """UnknownTopicOrPartitionError where one of the tables is not there."""
         for table in tables:
             consumer = self.consumer(self.reads_committed(table))
-            if consumer.partitions_for_topic(self.topic(table)) is None:
-                raise UnknownTopicOrPartitionError(self.topic(table))
+            if not consumer.partitions_for_topic(self.topic(table)):
+                # Also where it has no leader for a moment.
+                there = self.topic(table) in self.admin().list_topics()
+                raise (LeaderNotAvailableError if there else UnknownTopicOrPartitionError)(
+                    self.topic(table)
+                )
 
     def records(self, table: Table, start: int, after: int) -> Iterator[list[Any]]:
         """Records of a table's log between two offsets, some at a time; an empty list now and then.
@@ -169,11 +183,11 @@ class Session:
         """Give everything up."""
         self.closed = True
         for producer in self._producers.values():
-            with suppress(KafkaError, OSError, RuntimeError):
+            with suppress(Exception):  # it is of no use any more
                 producer.close(CLOSE_S)
         for consumer in self._others:
-            with suppress(KafkaError, OSError, RuntimeError):
+            with suppress(Exception):  # it is of no use any more
                 consumer.close(autocommit=False, timeout_ms=int(CLOSE_S * 1000))
         if self._admin is not None:
-            with suppress(KafkaError, OSError, RuntimeError):
+            with suppress(Exception):  # it is of no use any more
                 self._admin.close()

@@ -14,6 +14,8 @@ import math
 import shutil
 import sys
 import time
+from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -21,16 +23,18 @@ from jobs.stack import control, ending
 from schemas.config import parse_config
 from tests import runs
 from tests.chaos import report
-from tests.chaos.engine import Outcome, Pace, StandstillError, disturb
-from tests.chaos.faults import plan
+from tests.chaos.engine import Outcome, Pace, StandstillError, disturb, wait_until
+from tests.chaos.faults import SHORT_S, Fault, kind, plan
 from tests.chaos.site import Feeder, Hand, Site
-from tests.chaos.verdict import judge
+from tests.chaos.verdict import judge, latest
 from tests.chaos.watching import Watcher
 from tests.live.live_runs import FOR_EVER, write_bars
 from udfs.timeframes import DAY_MS
 
 MINUTES_PER_KILL = 55  # of bars, at 60x: what is left in the end is fed without a pause
 FINISH_PATIENCE_S = 300.0
+CAUGHT_UP_S = 600.0
+SETTLE_S = 3.0
 
 
 def main() -> None:
@@ -69,17 +73,34 @@ def run(site: Site, asked: Any, bounded: Path | None, ends: dict[str, int]) -> r
         hand = Hand(site, feeder, folder / "up.log")
         try:
             pace = Pace(limit_s=asked.minutes * 60)
-            outcomes = disturb(faults, hand, feeder, watcher, pace, say)
+            look = partial(look_for_zombies, site, feeder, watcher)
+            outcomes = disturb(faults, hand, feeder, watcher, pace, say, look)
             problem = feeder.finish(FINISH_PATIENCE_S)
         except StandstillError as error:
             problem = str(error)
         wrong += [problem] if problem else []
+        wrong += [f"fault {o.fault.number}: {text}" for o in outcomes for text in o.wrong]
         notes = [*hand.notes, *feeder.failures]
     say("reading all tables")
     verdict = judge(site, bounded, ends)
     verdict = verdict._replace(wrong=[*wrong, *verdict.wrong])
     shown = {"seed": asked.seed, "store": asked.store, "patience": asked.patience or "for ever"}
     return report.Ran(shown, outcomes, notes, time.monotonic() - began, verdict)
+
+
+def look_for_zombies(site: Site, feeder: Feeder, watcher: Watcher, fault: Fault) -> Sequence[str]:
+    """After a task manager was missed and woke up: the latest tables are what history says.
+
+    The feeder stands still until the stages have caught up, else they would always differ.
+    """
+    if kind(fault.target) != "taskmanager" or fault.pause_s < SHORT_S[1]:
+        return []
+    with feeder.held():
+        mark = watcher.told().feed or 0
+        wait_until(lambda: (watcher.told().gate or 0) >= mark, CAUGHT_UP_S, "the gate is behind")
+        time.sleep(SETTLE_S)
+        with site.client() as client:
+            return latest(client, site)
 
 
 def say(text: str) -> None:

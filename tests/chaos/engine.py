@@ -14,6 +14,10 @@ FIRST_S = 180.0
 GOES_ON = 3  # ticks
 
 
+# Lines that say what is wrong after a fault.
+Inspect = Callable[[Fault], Sequence[str]]
+
+
 class Pace(NamedTuple):
     """`settle_s`: a fault is over once so long after it some more ticks have been decided.
 
@@ -28,13 +32,14 @@ class Pace(NamedTuple):
 class Outcome(NamedTuple):
     """What a fault did: `stood_s` is the longest time without a tick of the gate, `back_s` its end.
 
-    `was_there` False: the process was not there to be met.
+    `was_there` False: the process was not there to be met. `wrong`: what was not right after it.
     """
 
     fault: Fault
     was_there: bool
     stood_s: float
     back_s: float
+    wrong: tuple[str, ...] = ()
 
 
 class StandstillError(Exception):
@@ -48,8 +53,12 @@ def disturb(
     watcher: Watcher,
     pace: Pace,
     note: Callable[[str], None],
+    inspect: Inspect = lambda fault: (),
 ) -> list[Outcome]:
-    """Do all faults; StandstillError where the run does not go on after one."""
+    """Do all faults; StandstillError where the run does not go on after one.
+
+    `inspect` is asked after each what is wrong, once the run goes on.
+    """
     found: list[Outcome] = []
     wait_until(lambda: watcher.told().gate is not None, FIRST_S, "the gate has told nothing")
     until = time.monotonic() + pace.limit_s
@@ -62,11 +71,13 @@ def disturb(
             time.sleep(fault.wait_s)
             began = time.monotonic()
             was_there = hand.do(fault)
-            is_last = number + 1 == len(faults)
+            is_last, wrong = number + 1 == len(faults), ()
             if is_last or not faults[number + 1].is_together:
                 settle(fault, hand, feeder, watcher, pace)
             stood_s, back_s = watcher.stood_s(began, time.monotonic())
-            found.append(Outcome(fault, was_there, stood_s, back_s))
+            if is_last or not faults[number + 1].is_together:
+                wrong = tuple(inspect(fault))
+            found.append(Outcome(fault, was_there, stood_s, back_s, wrong))
             note(line(found[-1], watcher))
     return found
 
@@ -102,5 +113,5 @@ def line(one: Outcome, watcher: Watcher) -> str:
     behind = ((told.feed or 0) - (told.gate or 0)) // 60_000
     return (
         f"{fault.number:4d} {fault.target:14} {what:16} stood still {one.stood_s:5.1f} s, "
-        f"gate {behind} ticks behind"
+        f"gate {behind} ticks behind" + "".join(f"\n     WRONG {text}" for text in one.wrong)
     )

@@ -23,7 +23,8 @@ STORE = ("zookeeper", "coordinator", "tablet", "kafka", "broker")
 FLINK = ("jobmanager", "taskmanager")
 THERE_S = 120.0  # within which a process that was killed is there again
 POLL_S = 0.1
-UP_TRIES = 3
+UP_TRIES = 5
+UP_PAUSE_S = 10.0
 
 
 class Site(NamedTuple):
@@ -89,6 +90,18 @@ class Feeder:
         """The process, while it lives."""
         one = self._process
         return one.pid if one is not None and one.poll() is None else None
+
+    @contextmanager
+    def held(self) -> Iterator[None]:
+        """It stands still for the block."""
+        pid = self.pid()
+        if pid is not None:
+            _signal(pid, signal.SIGSTOP)
+        try:
+            yield
+        finally:
+            if pid is not None:
+                _signal(pid, signal.SIGCONT)
 
     def finish(self, patience_s: float) -> str:
         """Feed the rest without a pause until every stage is done; empty, or what went wrong."""
@@ -183,6 +196,7 @@ class Hand:
             if code == 0:
                 return
             self.notes.append(f"`tradeflow up` number {number} after {target} killed: code {code}")
+            time.sleep(UP_PAUSE_S)
 
 
 def _signal(pid: int, number: int) -> bool:

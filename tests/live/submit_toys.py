@@ -5,7 +5,7 @@ import sys
 import toy_stages  # type: ignore[import-not-found]
 
 from jobs.live.run import Job, Place, submit
-from schemas.table import Store
+from jobs.store.place import StorePlace
 
 
 def main() -> None:
@@ -15,7 +15,7 @@ def main() -> None:
         asked, _, point = text.partition("=")
         database, parallelism, name = asked.split(":")
         job = Job(name, getattr(toy_stages, name), point)
-        place = Place(bootstrap, database, 500, Store(store))
+        place = Place(StorePlace(store, bootstrap, database), 500)
         submit([job], place, int(parallelism), database)
 
 

@@ -19,7 +19,6 @@ from feeds.live.ingest_bars import BarIntake, ingest_bars
 from feeds.live.lines import Chunks, Columns
 from feeds.live.replay import Pace, Replayed, replay
 from feeds.live.waiting import Watch, instances
-from jobs import fluss_run, fluss_store
 from jobs.sources import COLUMNS, list_files, plan_tasks
 from jobs.store import reading
 from jobs.store.client import Client, Writing, open_client
@@ -29,6 +28,7 @@ from schemas.config import Config, config_as_dict, parse_config
 from schemas.market import PRICE_1M_HISTORY, PRICE_REJECTS
 from schemas.ops import PROGRESS
 from schemas.resolve import plan_run
+from tests.local_stores import KINDS, Running, kill_and_revive, local_store
 from udfs.bar_checks import BAR_CODES
 from udfs.errors import Refusal
 
@@ -40,14 +40,12 @@ SYMBOLS = ("AAAUSD", "BBBUSD", "CCCUSD")
 FED = (PRICE_1M_HISTORY, PROGRESS, PRICE_REJECTS)
 
 
-@pytest.fixture(scope="module")
-def store(tmp_path_factory: pytest.TempPathFactory) -> Iterator[fluss_run.Running]:
-    folder = tmp_path_factory.mktemp("store")
-    configured = fluss_store.configure(folder, fluss_store.free_ports())
-    with fluss_run.running(configured) as started:
+@pytest.fixture(scope="module", params=KINDS)
+def store(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Running]:
+    with local_store(request.param, tmp_path_factory.mktemp("store")) as started:
         yield started
-        for process in started.processes.values():
-            process.kill()  # nothing of it is needed any more
 
 
 def config_of(files: str, **run: Any) -> Config:
@@ -104,17 +102,17 @@ def tables(client: Client) -> dict[str, set[tuple[Any, ...]]]:
     }
 
 
-def fed(store: fluss_run.Running, database: str, config: Config) -> Replayed:
+def fed(store: Running, database: str, config: Config) -> Replayed:
     with open_client(store.store.place(database), retry_s=None) as client:
         return replay(client, config, Pace(), threading.Event(), lambda progress: None)
 
 
-def read(store: fluss_run.Running, database: str) -> dict[str, set[tuple[Any, ...]]]:
+def read(store: Running, database: str) -> dict[str, set[tuple[Any, ...]]]:
     with open_client(store.store.place(database)) as client:
         return tables(client)
 
 
-def test_fuzzed_bars_count_as_in_a_backtest(store: fluss_run.Running, tmp_path: Path) -> None:
+def test_fuzzed_bars_count_as_in_a_backtest(store: Running, tmp_path: Path) -> None:
     files = write_bars(tmp_path / "bars.csv", fuzzed_bars(900, 1))
     config = config_of(files, start="2023-11-14T22:20:00Z")
     done = fed(store, "fuzzed", config)
@@ -150,17 +148,18 @@ def test_fuzzed_bars_count_as_in_a_backtest(store: fluss_run.Running, tmp_path: 
     assert read(store, "fuzzed") == found
 
 
-def test_killed_at_any_moment_it_feeds_the_same(store: fluss_run.Running, tmp_path: Path) -> None:
+def test_killed_at_any_moment_it_feeds_the_same(store: Running, tmp_path: Path) -> None:
     files = write_bars(tmp_path / "bars.csv", fuzzed_bars(3000, 2))
     config = config_of(files)
     whole = fed(store, "whole", config)
     path = tmp_path / "config.yaml"
     path.write_text(json.dumps(config_as_dict(config)), encoding="utf-8")
+    at = store.store.place("killed")
     command = [sys.executable, "-m", "cli.main", "replay", "--config", str(path)]
-    command += ["--store", store.store.bootstrap, "--database", "killed", "--speed"]
+    command += ["--store", at.address, "--database", "killed", "--speed"]
     pick = random.Random(5)
     told = 0
-    with open_client(store.store.place("killed")) as client:
+    with open_client(at) as client:
         make_tables(client)
         for _ in range(3):
             until = told + pick.randint(1, 400)
@@ -178,7 +177,7 @@ def test_killed_at_any_moment_it_feeds_the_same(store: fluss_run.Running, tmp_pa
     assert read(store, "killed") == read(store, "whole")
 
 
-def test_a_store_that_is_away_is_waited_for(store: fluss_run.Running, tmp_path: Path) -> None:
+def test_a_store_that_is_away_is_waited_for(store: Running, tmp_path: Path) -> None:
     files = write_bars(tmp_path / "bars.csv", good_bars(4000, 3))
     config = config_of(files)
     whole = fed(store, "never_away", config)
@@ -194,15 +193,13 @@ def test_a_store_that_is_away_is_waited_for(store: fluss_run.Running, tmp_path: 
     feeding = threading.Thread(target=feed)
     feeding.start()
     assert begun.wait(30)
-    store.processes["tablet-0"].kill()
-    store.processes["tablet-0"].wait()
-    assert fluss_run.revive(store) == ["tablet-0", "coordinator"]
+    kill_and_revive(store.store.place("away").kind, store)
     feeding.join(60)
     assert results and results[0].ticks == whole.ticks
     assert read(store, "away") == read(store, "never_away")
 
 
-def test_lines_feed_the_same_as_a_file(store: fluss_run.Running, tmp_path: Path) -> None:
+def test_lines_feed_the_same_as_a_file(store: Running, tmp_path: Path) -> None:
     rows = good_bars(400, 4)
     files = write_bars(tmp_path / "bars.csv", rows)
     config = config_of(files)
@@ -233,7 +230,7 @@ def test_lines_feed_the_same_as_a_file(store: fluss_run.Running, tmp_path: Path)
     assert of_lines["progress"] == of_file["progress"]
 
 
-def test_a_feed_by_the_clock(store: fluss_run.Running) -> None:
+def test_a_feed_by_the_clock(store: Running) -> None:
     """Bars of now: complete minutes at once, others after finalAfterMs, empty ones too."""
     plan = plan_run(config_of("none"))
     with open_client(store.store.place("clock")) as client:
@@ -269,7 +266,7 @@ def test_a_feed_by_the_clock(store: fluss_run.Running) -> None:
         assert intake.done.rejects == {"BAD_TS": 1}  # ahead of the clock
 
 
-def test_it_is_said_which_stage_hangs(store: fluss_run.Running) -> None:
+def test_it_is_said_which_stage_hangs(store: Running) -> None:
     plan = plan_run(config_of("none"))
     with open_client(store.store.place("waiting")) as client:
         make_tables(client)
@@ -288,7 +285,7 @@ def test_it_is_said_which_stage_hangs(store: fluss_run.Running) -> None:
         watch.wait(START + 2 * BASE_MS, 5.0, threading.Event())
 
 
-def test_parquet_is_read_too(store: fluss_run.Running, tmp_path: Path) -> None:
+def test_parquet_is_read_too(store: Running, tmp_path: Path) -> None:
     ts = [START, START + 5 * BASE_MS]
     columns = {name: [1.0, 1.0] for name in COLUMNS[2:]}
     pq.write_table(

@@ -129,14 +129,17 @@ def test_a_strategy_that_joins_decides_as_if_it_had_been_there(tmp_path: Path) -
     there = pq.read_table(folder / "indicator_history.parquet")["ts"].to_pylist()
     early = sum(ts <= switched for ts in there)
     assert [line.partition(" of ")[0] for line in found] == [f"indicator_history: {early}"]
-    signals = [row for row in live["strategy_signal_history"] if row["strategy_id"] == "late"]
-    assert signals
-    assert min(row["signal_ts"] for row in signals) > joins
+    for name in ("late", "late-early"):
+        signals = [row for row in live["strategy_signal_history"] if row["strategy_id"] == name]
+        assert signals
+        assert min(row["signal_ts"] for row in signals) > joins
 
 
 def joined(tree: dict[str, Any], joins: int) -> dict[str, Any]:
-    """The same with one more strategy, on a timeframe and with features that none has."""
+    """The same with more strategies, on a timeframe and with features that none has."""
     params = {"fast": 3, "slow": 7}
     late = {"id": "late", "kind": "ema_cross", "timeframe": "3m", "params": params, "from": joins}
-    followed = [one | {"strategies": [*one["strategies"], "late"]} for one in tree["accounts"]]
-    return tree | {"strategies": [*tree["strategies"], late], "accounts": followed}
+    early = late | {"id": "late-early", "intrabar": True}
+    ids = ["late", "late-early"]
+    followed = [one | {"strategies": [*one["strategies"], *ids]} for one in tree["accounts"]]
+    return tree | {"strategies": [*tree["strategies"], late, early], "accounts": followed}

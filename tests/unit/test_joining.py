@@ -72,3 +72,23 @@ def test_a_stack_that_is_down_can_not_be_joined() -> None:
     joining.refuse_unless_running(found, True)
     with pytest.raises(ConfigError, match="late would join a stack that is down"):
         joining.refuse_unless_running(found, False)
+
+
+def test_a_key_that_older_code_did_not_know_has_not_changed_while_it_is_off() -> None:
+    now = settings.resolved(parse_config(tree()))
+    before = settings.resolved(parse_config(tree()))
+    for one in before["strategies"]:
+        del one["intrabar"]
+    assert settings.changes(before, now) == []
+    now["strategies"][0]["intrabar"] = True
+    assert len(settings.changes(before, now)) == 1
+
+
+def test_the_first_intrabar_strategy_can_not_join() -> None:
+    early = LATE | {"from": NOON, "timeframe": "5m", "intrabar": True}
+    with pytest.raises(ConfigError, match=r"late.intrabar: no strategy of this run is intrabar"):
+        join(tree(early))
+    assert join(tree(early | {"timeframe": "1m"})).begins == {"late": NOON_MS}
+    before, now = tree(early | {"id": "there"}), tree(early | {"id": "there"}, early)
+    trees = [settings.resolved(parse_config(one)) for one in (before, now)]
+    assert joining.joining(*trees, {"there": NOON_MS, "late": NOON_MS}).begins == {"late": NOON_MS}

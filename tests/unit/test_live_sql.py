@@ -7,6 +7,7 @@ import pytest
 from jobs.live import kafka_tables, sql, tradepicker
 from jobs.live.stage import INSTANCE, Arrived, Input, Stage, Upstream, Worked
 from jobs.live.tradepicker import CHANGES, Held, new_changes
+from jobs.store.place import StorePlace
 from schemas.market import PRICE_1M_HISTORY
 from schemas.ops import PROGRESS, PROGRESS_GAPS
 from schemas.table import Kind, Store, Table
@@ -14,7 +15,8 @@ from schemas.tables import TABLES
 from schemas.trading import OPEN_POSITIONS_ROLLUP
 from udfs.tradepicker import EMPTY, GateKey
 
-KAFKA = [kafka_tables.statement(table, "h:1", "db", "engine") for table in TABLES.values()]
+PLACE = StorePlace("kafka", "h:1", "db")
+KAFKA = [kafka_tables.statement(table, PLACE, "engine") for table in TABLES.values()]
 
 
 def stage() -> Stage:

@@ -15,6 +15,7 @@ from jobs.stack import checks, secrets, state
 from jobs.store import login as logins
 from jobs.store.jaas import Section, text
 from jobs.store.login import Login, login_of, readers_of
+from jobs.store.place import StorePlace
 from jobs.store.refusals import refusal
 from schemas.config import Config, load_config
 from schemas.market import PRICE_1M_HISTORY
@@ -89,7 +90,7 @@ def test_kafka_may_have_tls_and_scram() -> None:
     assert (login.protocol, login.mechanism) == ("sasl_ssl", "SCRAM-SHA-512")
     with pytest.raises(ConfigError, match="knows sasl with PLAIN alone"):
         checks.check_config(found)
-    made = kafka_tables.statement(PRICE_1M_HISTORY, "h:1", "d", "job", login)
+    made = kafka_tables.statement(PRICE_1M_HISTORY, StorePlace("kafka", "h:1", "d", login), "job")
     assert "'properties.security.protocol' = 'SASL_SSL'" in made
     assert "'properties.sasl.mechanism' = 'SCRAM-SHA-512'" in made
     assert "password" not in made
@@ -119,7 +120,7 @@ def test_passwords_come_from_private_files_and_variables(
     monkeypatch.setenv("A_PASSWORD", PLANTED)
     assert other.password() == PLANTED
     assert PLANTED.encode() not in pickle.dumps(other)
-    assert PLANTED not in sql.catalog("store", "h:1", other)
+    assert PLANTED not in sql.catalog("store", StorePlace("fluss", "h:1", "d", other))
 
 
 def test_javas_file_keeps_what_is_special() -> None:

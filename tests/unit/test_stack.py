@@ -34,6 +34,7 @@ from jobs.stack.ports import STEP, USUAL, choose_ports, claim_ports
 from jobs.stack.report import lag_of
 from jobs.stack.rest import reason
 from jobs.stack.tables import check_columns
+from jobs.store.place import StorePlace
 from schemas.config import load_config, parse_config
 from schemas.config_models import LiveConfig
 from schemas.tables import TABLES
@@ -150,6 +151,15 @@ def test_only_a_local_store_is_a_stack() -> None:
         checks.check_config(load_config(LIVE, {"store.kind": "files"}))
     with pytest.raises(ConfigError, match=r"store\.addresses"):
         checks.check_config(load_config(LIVE, {"store.addresses": "a:1"}))
+
+
+def test_a_run_stays_in_its_store() -> None:
+    before = StorePlace("fluss", "h:1", "live")
+    checks.check_store(before, "fluss", "live")
+    with pytest.raises(ConfigError, match=r"store\.kind was fluss and is kafka"):
+        checks.check_store(before, "kafka", "live")
+    with pytest.raises(ConfigError, match=r"store\.database was live and is other"):
+        checks.check_store(before, "fluss", "other")
 
 
 def test_the_execution_mode_is_not_switched() -> None:
