@@ -246,7 +246,8 @@ class KafkaClient:
             return f"the store at {bootstrap} did not answer in {limit_s:g} s; is it running?"
         said = str(error).partition("\n")[0]
         if isinstance(error, AWAY):
-            return f"the store at {bootstrap} can't be reached; is it running? ({said})"
+            asks = "" if login else " Or does it ask who speaks to it (store.security)?"
+            return f"the store at {bootstrap} can't be reached; is it running?{asks} ({said})"
         return f"the store at {bootstrap}, database {database}: {said}"
 
     def _is_hopeless(self, error: Exception) -> bool:
