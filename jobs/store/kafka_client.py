@@ -246,8 +246,11 @@ class KafkaClient:
             return f"the store at {bootstrap} did not answer in {limit_s:g} s; is it running?"
         said = str(error).partition("\n")[0]
         if isinstance(error, AWAY):
-            asks = "" if login else " Or does it ask who speaks to it (store.security)?"
-            return f"the store at {bootstrap} can't be reached; is it running?{asks} ({said})"
+            # A broker that refuses a user often ends the connection before it says so.
+            asks = "does it ask who speaks to it (store.security)"
+            if login is not None:
+                asks = f"does it know user {login.username} with the password of {login.place}"
+            return f"the store at {bootstrap} can't be reached; is it running, {asks}? ({said})"
         return f"the store at {bootstrap}, database {database}: {said}"
 
     def _is_hopeless(self, error: Exception) -> bool:
