@@ -78,12 +78,14 @@ def address(config: Config, options: argparse.Namespace) -> "StorePlace":
     """The store and the database: as given, else those of the run's stack."""
     from jobs.stack import state
     from jobs.stack.place import folder_of
+    from jobs.store.login import login_of
     from jobs.store.place import store_place
 
     if options.store is not None:
         named = options.database or config.store.database
         database = state.database_of(config.run.id, named)
-        return store_place(options.store, database, config.store.kind)
+        found = store_place(options.store, database, config.store.kind)
+        return found._replace(login=login_of(config.store.security))
     folder = folder_of(config.run.id, options.dir)
     stack = state.read(folder)
     if stack is None:

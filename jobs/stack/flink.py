@@ -14,6 +14,7 @@ from typing import NamedTuple
 
 from jobs import jar_patches, jvm
 from jobs.cluster import exports, machine_settings, write_settings
+from jobs.stack.secrets import guard_of
 from jobs.stack.state import Stack
 from schemas.config_models import LiveConfig
 from schemas.config_values import memory_mb
@@ -103,7 +104,7 @@ def configure(stack: Stack, live: LiveConfig, slots: int) -> None:
     machine = {
         **machine_settings(folder, stack.ports.rest, (stack.folder / "code",)),
         "rest.bind-port": stack.ports.rest,
-        "env.java.opts.client": " ".join(jvm.java_options()),
+        "env.java.opts.client": " ".join([*jvm.java_options(), *_passwords(stack.folder)]),
         "env.log.dir": folder / "log",
         "parallelism.default": live.parallelism,
         "high-availability.zookeeper.quorum": f"127.0.0.1:{stack.ports.zookeeper}",
@@ -174,6 +175,7 @@ def _java(
     return (
         str(jvm.find_java()),
         *jvm.java_options(),
+        *_passwords(folder),
         *limits,
         f"-XX:MaxMetaspaceSize={METASPACE_MB}m",
         "-XX:+ExitOnOutOfMemoryError",
@@ -185,6 +187,12 @@ def _java(
         main,
         *arguments,
     )
+
+
+def _passwords(folder: Path) -> list[str]:
+    """The option that names Java's file of passwords, where the stack has one."""
+    guard = guard_of(folder)
+    return [] if guard is None else [guard.flink_option]
 
 
 def variables(folder: Path) -> Mapping[str, str]:

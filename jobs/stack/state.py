@@ -13,6 +13,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from jobs.store.login import stack_login
 from jobs.store.place import FLUSS, StorePlace
 from udfs.errors import ConfigError
 
@@ -91,8 +92,9 @@ class Stack(NamedTuple):
 
     @property
     def store(self) -> StorePlace:
-        """Where its tables are."""
-        return StorePlace(self.store_kind, self.bootstrap, self.database)
+        """Where its tables are, for the stack's own user."""
+        login = stack_login(self.folder)
+        return StorePlace(self.store_kind, self.bootstrap, self.database, login)
 
     @property
     def bootstrap(self) -> str:

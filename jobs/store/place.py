@@ -2,6 +2,7 @@
 
 from typing import NamedTuple
 
+from jobs.store.login import Login
 from udfs.errors import ConfigError, nearest
 
 FLUSS, KAFKA = "fluss", "kafka"
@@ -9,7 +10,7 @@ STORES = (FLUSS, KAFKA)
 
 
 class StorePlace(NamedTuple):
-    """Where tables are: the kind of the store, its address, and a database in it.
+    """Where tables are: the kind of the store, its address, a database in it, and who asks.
 
     With Kafka a database is how the names of its topics begin.
     """
@@ -17,6 +18,7 @@ class StorePlace(NamedTuple):
     kind: str
     bootstrap: str
     database: str
+    login: Login | None = None
 
     @property
     def address(self) -> str:
