@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from jobs.stack import state
+from jobs.stack.place import address
 from schemas.config import Config
 from udfs.errors import ConfigError
 from udfs.ids import hash_id
@@ -48,18 +49,6 @@ def place(
             "name another by --dir or --store"
         )
     return Place(stack.bootstrap, database or stack.database)
-
-
-def address(given: object) -> str:
-    """The bootstrap address of `store.addresses`: a text, the first of a list, or `fluss: `."""
-    if isinstance(given, dict):
-        if "fluss" not in given:
-            raise ConfigError(
-                f"store.addresses: has {', '.join(map(str, given))}; the address of a Fluss store "
-                "stands under fluss, such as {fluss: localhost:9123}"
-            )
-        return str(given["fluss"])
-    return ",".join(map(str, given)) if isinstance(given, list) else str(given)
 
 
 def _only_stack() -> Path:

@@ -71,19 +71,23 @@ def submit(name: str, config: Config, options: argparse.Namespace) -> str:
 
 
 def address(config: Config, options: argparse.Namespace) -> tuple[str, str]:
-    """The store's address and the database: as given, else those of the run's stack."""
+    """The store's address and the database: as given, else as configured, else the run's stack's."""
     from jobs.stack import state
+    from jobs.stack.place import address as configured
     from jobs.stack.place import folder_of
 
-    if options.store is not None:
+    store = options.store
+    if store is None and options.dir is None and config.store.addresses is not None:
+        store = configured(config.store.addresses)
+    if store is not None:
         named = options.database or config.store.database
-        return options.store, state.database_of(config.run.id, named)
+        return store, state.database_of(config.run.id, named)
     folder = folder_of(config.run.id, options.dir)
     stack = state.read(folder)
     if stack is None:
         raise ConfigError(
             f"there is no stack in {folder}; start one by `tradeflow up`, or name it by --dir, or "
-            "a store by --store"
+            "a store by --store or store.addresses"
         )
     return stack.bootstrap, options.database or stack.database
 

@@ -99,7 +99,7 @@ def up(config: Config, folder: Path, wish: Wish = AS_USUAL, note: Note = silent)
         text = (folder / CONFIG).read_text(encoding="utf-8")
         run = (stack.run_id, stack.config_digest, text, code_version())
         tables.prepare(stack.bootstrap, stack.database, run, config.store.retention_days)
-        return _bring_jobs(stack, wish, was_running, note)
+        return bring_jobs(stack, wish, was_running, note)
 
 
 def _record(config: Config, folder: Path, wish: Wish, was_running: bool, note: Note) -> Stack:
@@ -108,13 +108,18 @@ def _record(config: Config, folder: Path, wish: Wish, was_running: bool, note: N
     text = settings.json_text(tree)
     mode = checks.execution_mode()
     before = read(folder)
+    if before is not None and before.outside:
+        raise ConfigError(
+            f"{folder} is that of a store and Flink outside: `tradeflow attach` works with them; "
+            "name another folder by --dir"
+        )
     watched = before is not None and before.monitoring
     if wish.monitoring is not None:
         watched = wish.monitoring
     if watched:
         monitors.check(config.monitoring)
     if before is not None:
-        changed = settings.refuse_changes(before, _config_of(folder), tree)
+        changed = settings.refuse_changes(before, config_of(folder), tree)
         checks.check_mode(before.execution_mode, mode)
         if changed and was_running:
             note(
@@ -187,7 +192,8 @@ def _new(config: Config, folder: Path, ports: Ports, before: Stack | None) -> St
     )
 
 
-def _config_of(folder: Path) -> dict[str, object]:
+def config_of(folder: Path) -> dict[str, object]:
+    """The configuration of the stack in a folder; ConfigError where it can't be read."""
     try:
         found: dict[str, object] = json.loads((folder / CONFIG).read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
@@ -249,8 +255,11 @@ def _wait_until_up(stack: Stack, config: Config, note: Note) -> None:
     )
 
 
-def _bring_jobs(stack: Stack, wish: Wish, was_running: bool, note: Note) -> Up:
-    """Submit the jobs that are missing, and wait until all work."""
+def bring_jobs(stack: Stack, wish: Wish, was_running: bool, note: Note) -> Up:
+    """Submit the jobs that are missing, and wait until all work.
+
+    One of Flink's clients at a time: whoever calls it holds the lock of the stack's commands.
+    """
     rest = Flink(stack.rest, stack.prefix)
     try:
         there = rest.jobs()
@@ -262,7 +271,7 @@ def _bring_jobs(stack: Stack, wish: Wish, was_running: bool, note: Note) -> Up:
             stack = change(stack.folder, methodcaller("with_job", record))
     wanted = wish.jobs
     if wanted is None:
-        tree: Any = _config_of(stack.folder)
+        tree: Any = config_of(stack.folder)
         wanted = names.wanted(_recorded(stack), tree["monitoring"]["export"])
     missing = [one for one in wanted if one.text not in {job.name for job in there}]
     names.refuse_doubles(missing, [job.name for job in there])
@@ -328,7 +337,7 @@ def _problem(rest: Flink, job: Job) -> str:
 def configured_strategies(folder: Path) -> list[str]:
     """The ids of the strategies of the stack in a folder, grids as one; ConfigError without one."""
     running_stack(folder)
-    tree: Any = _config_of(folder)
+    tree: Any = config_of(folder)
     return [str(one["id"]) for one in tree["strategies"]]
 
 
@@ -342,12 +351,14 @@ def submit(
     folder = folder.absolute()
     stack = running_stack(folder)
     with held(folder / "command.lock", BUSY.format(folder)):
-        return _bring_jobs(stack, wish._replace(jobs=jobs), True, note)
+        return bring_jobs(stack, wish._replace(jobs=jobs), True, note)
 
 
 def running_stack(folder: Path) -> Stack:
     """The stack of a folder; ConfigError where it does not run."""
     stack = read(folder)
+    if stack is not None and stack.outside:
+        return stack
     if stack is None or supervisor_of(folder) is None:
         what = "there is no stack" if stack is None else "the stack does not run"
         raise ConfigError(f"{what} in {folder}; start it by `tradeflow up`")

@@ -14,6 +14,18 @@ def folder_of(run_id: str, given: Path | None) -> Path:
     return (given or STACKS / run_id).absolute()
 
 
+def address(given: object) -> str:
+    """The bootstrap address of `store.addresses`: a text, the first of a list, or `fluss: `."""
+    if isinstance(given, dict):
+        if "fluss" not in given:
+            raise ConfigError(
+                f"store.addresses: has {', '.join(map(str, given))}; the address of a Fluss store "
+                "stands under fluss, such as {fluss: localhost:9123}"
+            )
+        return str(given["fluss"])
+    return ",".join(map(str, given)) if isinstance(given, list) else str(given)
+
+
 def find(given: Path | None) -> Path:
     """The folder that was given, else the only one of the current directory, or that which runs.
 
