@@ -26,7 +26,7 @@ from jobs.exporter.reader import Reader
 from jobs.exporter.risk import Risk
 from jobs.live.job_names import FLUSS, METRICS
 from jobs.stack.processes import HOST
-from jobs.stack.state import CONFIG, Stack, read
+from jobs.stack.state import CONFIG, read
 from jobs.store import reading
 from jobs.store.client import Client, Stopped, Writing
 from schemas.config import parse_config
@@ -43,10 +43,11 @@ def main() -> int:
     """Run until SIGTERM; 2 where the folder is no stack's, or its port is taken."""
     parser = argparse.ArgumentParser(prog="python -m jobs.exporter")
     parser.add_argument("--host", default=HOST, help="where it listens (default: loopback)")
+    parser.add_argument("--port", type=int, help="its port (default: the stack's)")
     parser.add_argument("folder", type=Path, help="the stack's folder")
     given = parser.parse_args()
     try:
-        run(given.folder, given.host)
+        run(given.folder, given.host, given.port)
     except Stopped:
         pass
     except TradeflowError as error:
@@ -55,7 +56,7 @@ def main() -> int:
     return 0
 
 
-def run(folder: Path, host: str) -> None:
+def run(folder: Path, host: str, port: int | None = None) -> None:
     """Serve and write as the stack's configuration says."""
     stack = read(folder)
     if stack is None:
@@ -75,18 +76,17 @@ def run(folder: Path, host: str) -> None:
         reader = Reader(client, facts, stop)
         threading.Thread(target=watch, args=(health, stop), daemon=True).start()
         if config.monitoring.export != FLUSS:
-            serve(host, stack, Figures(reader, risk, health, config.monitoring.top_k))
+            serve(host, port or stack.ports.exporter, Figures(reader, risk, health, config.monitoring.top_k))
         reader.catch_up()
         say("all tables are read")
         work(client, reader, risk, config, stop)
 
 
-def serve(host: str, stack: Stack, figures: Figures) -> None:
+def serve(host: str, port: int, figures: Figures) -> None:
     """Answer Prometheus at this address."""
     disable_created_metrics()
     registry = CollectorRegistry()
     registry.register(figures)
-    port = stack.ports.exporter
     try:
         start_http_server(port, host, registry)
     except OSError as error:
