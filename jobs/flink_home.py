@@ -1,10 +1,10 @@
-"""`python -m jobs.flink_home DIR`: Flink as its own scripts and Kubernetes expect it, for the image.
+"""`python -m jobs.flink_home DIR`: Flink as its scripts and Kubernetes expect it, for the image.
 
-    DIR/bin      the scripts of Flink's wheel
-    DIR/lib      the jars of a live stack, those of `make jars` and the changed classes among them
-    DIR/opt      what `flink run` needs for Python
-    DIR/plugins  access to object storage, where `mvn -P image` has fetched it
-    DIR/conf     deploy/docker/flink; Kubernetes puts its own over it
+DIR/bin      the scripts of Flink's wheel
+DIR/lib      the jars of a live stack, those of `make jars` and the changed classes among them
+DIR/opt      what `flink run` needs for Python
+DIR/plugins  access to object storage, where `mvn -P image` has fetched it
+DIR/conf     deploy/docker/flink; Kubernetes puts its own over it
 """
 
 import shutil

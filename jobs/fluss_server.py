@@ -16,7 +16,7 @@ import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, NoReturn
 
 from jobs import fluss_store, jvm
 from jobs.fluss_mend import mend
@@ -117,16 +117,16 @@ def _settings(process: Process) -> dict[str, str]:
     return {**found, **process.settings}
 
 
-def main() -> int:
-    """Become the process; 2 where something is wrong."""
+def main() -> NoReturn:
+    """Become the process; exit code 2 where something is wrong."""
     try:
         command = prepare(parse(sys.argv[1:]))
     except TradeflowError as error:
         print(f"error: {error}", file=sys.stderr)
-        return 2
+        sys.exit(2)
     os.environ.update(jvm.ALLOCATION)
     os.execv(command[0], command)
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    main()

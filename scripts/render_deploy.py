@@ -86,6 +86,8 @@ def kubernetes_settings() -> dict[str, str]:
         "execution.checkpointing.dir": f"{BUCKET}/checkpoints",
         "execution.checkpointing.savepoint-dir": f"{BUCKET}/savepoints",
         "s3.path.style.access": True,
+        # One that was submitted before its tables were made.
+        "kubernetes.operator.job.restart.failed": True,
     }
     return {key: text(value) for key, value in sorted(found.items())}
 

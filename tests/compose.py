@@ -61,7 +61,9 @@ class Processes:
     def local(self, service: str, text: str) -> str:
         """A text of the file as it is on this machine."""
         text = DEFAULT.sub(r"\1", text)
-        text = text.replace("/usr/local/lib/python3.11/site-packages", sysconfig.get_path("purelib"))
+        text = text.replace(
+            "/usr/local/lib/python3.11/site-packages", sysconfig.get_path("purelib")
+        )
         for place, here in (
             ("/usr/local/bin/python3.11", sys.executable),
             ("/opt/tradeflow", str(ROOT)),

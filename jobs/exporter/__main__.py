@@ -76,7 +76,11 @@ def run(folder: Path, host: str, port: int | None = None) -> None:
         reader = Reader(client, facts, stop)
         threading.Thread(target=watch, args=(health, stop), daemon=True).start()
         if config.monitoring.export != FLUSS:
-            serve(host, port or stack.ports.exporter, Figures(reader, risk, health, config.monitoring.top_k))
+            serve(
+                host,
+                port or stack.ports.exporter,
+                Figures(reader, risk, health, config.monitoring.top_k),
+            )
         reader.catch_up()
         say("all tables are read")
         work(client, reader, risk, config, stop)

@@ -71,7 +71,7 @@ def submit(name: str, config: Config, options: argparse.Namespace) -> str:
 
 
 def address(config: Config, options: argparse.Namespace) -> tuple[str, str]:
-    """The store's address and the database: as given, else as configured, else the run's stack's."""
+    """The store's address and the database: as given, else as configured, else of the stack."""
     from jobs.stack import state
     from jobs.stack.place import address as configured
     from jobs.stack.place import folder_of

@@ -94,9 +94,7 @@ def store_of(config: Config, given: str | None) -> str:
     if given is not None:
         return given
     if config.store.addresses is None:
-        raise ConfigError(
-            "where is the store? Name it by --store HOST:PORT, or by store.addresses"
-        )
+        raise ConfigError("where is the store? Name it by --store HOST:PORT, or by store.addresses")
     return address(config.store.addresses)
 
 

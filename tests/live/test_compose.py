@@ -1,4 +1,4 @@
-"""The services of docker-compose.yml as processes here: another store, another Flink, by address."""
+"""The services of docker-compose.yml as processes here: a store and a Flink by address."""
 
 import json
 import socket
