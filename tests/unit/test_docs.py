@@ -31,7 +31,7 @@ ROOT = Path(__file__).resolve().parents[2]
 PAGES = sorted([ROOT / "README.md", *(ROOT / "docs").glob("*.md")])
 NAMES = [page.relative_to(ROOT).as_posix() for page in PAGES]
 FOLDERS = (
-    "benchmarks", "cli", "conf", "docs", "examples", "feeds", "jobs", "notebooks", "schemas",
+    "benchmarks", "cli", "conf", "deploy", "docs", "examples", "feeds", "jobs", "notebooks", "schemas",
     "scripts", "tests", "udfs",
 )  # fmt: skip
 
