@@ -18,7 +18,8 @@ look once there are some.
 The connector refuses to write a first_row table without a shuffle by bucket before it, as rows of a
 key must come from one task. Here they do: a key of a table belongs to one key of the stage's work.
 
-The reporter listens on all interfaces, and has no setting for it. Now it listens on loopback.
+The reporter listens on all interfaces, and has no setting for it. Now it listens on loopback,
+unless Java's property tradeflow.metrics.host names another address (a container's must be reached).
 
 It names a task by all of the operators in it, up to 1,000 characters, with numbers that change from
 submission to submission. Now it names the first one: `work`, `Source: progress`.
@@ -60,7 +61,10 @@ _WAKE = "synchronized (this) { notify(); }"
 # A key of a table belongs to one key of work, so to one task.
 _TRUST = "if (true) return;"
 
-_LOOPBACK = '$1 = new java.net.InetSocketAddress("127.0.0.1", $1.getPort());'
+_LOOPBACK = """
+$1 = new java.net.InetSocketAddress(
+    System.getProperty("tradeflow.metrics.host", "127.0.0.1"), $1.getPort());
+"""
 _FIRST_NAME = r'$1 = $1.split("\\[\\d+\\]| -> ", 2)[0];'
 
 INITIALIZER = ""
@@ -145,17 +149,18 @@ def patch(folder: Path) -> None:
 
 def made(one: Patch) -> tuple[Path, Path]:
     """The jar of a patch and the one that it is for, in the order in which Java must find them."""
-    return _there(JARS / one.ours), _there(JARS / one.theirs)
+    return there(JARS / one.ours), there(JARS / one.theirs)
 
 
-def _there(jar: Path) -> Path:
+def there(jar: Path) -> Path:
+    """A jar of `make jars`; ConfigError where it is not there."""
     if not jar.is_file():
         raise ConfigError(f"no {jar.name} in {jar.parent}; fetch it by `make jars`")
     return jar
 
 
 def _make(folder: Path, one: Patch, java: Any) -> None:
-    theirs, ours = _there(folder / one.theirs), folder / one.ours
+    theirs, ours = there(folder / one.theirs), folder / one.ours
     pool = java.javassist.ClassPool(True)
     pool.insertClassPath(str(theirs))
     part = ours.with_suffix(f".{os.getpid()}")

@@ -39,7 +39,7 @@ def plain_units(text: str) -> int | None:
     if found is None:
         return None
     sign, whole, rest = found.groups()
-    amount = int(whole) * UNIT + (int(rest.ljust(DECIMALS, "0")) if rest else 0)
+    amount: int = int(whole) * UNIT + (int(rest.ljust(DECIMALS, "0")) if rest else 0)
     return -amount if sign else amount
 
 

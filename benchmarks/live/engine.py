@@ -27,7 +27,7 @@ import numpy as np
 from benchmarks.live.machine import MIB, Watch
 from jobs.stack import control, ending
 from jobs.store import reading
-from jobs.store.client import Client
+from jobs.store.client import Client, open_client
 from schemas.config import parse_config
 from schemas.table import Table
 from schemas.trading import (
@@ -80,7 +80,7 @@ def main() -> None:
             if up.problems:
                 sys.exit("\n".join(up.problems))
             (Path(name) / "run.yaml").write_text(yaml_text(tree), encoding="utf-8")
-            with Client(up.stack.bootstrap, up.stack.database) as client, Watch(folder) as watch:
+            with open_client(up.stack.store) as client, Watch(folder) as watch:
                 passed = measure(client, folder, Path(name) / "run.yaml", rate, seconds, accounts)
             watch.show()
             busy_s = watch.share() * (os.cpu_count() or 1) * watch.seconds()

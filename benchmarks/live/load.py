@@ -32,7 +32,7 @@ from benchmarks.live.latency import (
 from benchmarks.live.machine import MIB, Watch
 from jobs.stack import control, ending
 from jobs.store import reading
-from jobs.store.client import Client, Writing
+from jobs.store.client import Client, Writing, open_client
 from schemas.config import parse_config
 from schemas.market import PRICE_1M_HISTORY
 from schemas.ops import PROGRESS, PROGRESS_GAPS
@@ -75,8 +75,8 @@ def main() -> None:
             up = control.up(parse_config(tree), folder, note=print)
             if up.problems:
                 sys.exit("\n".join(up.problems))
-            where = (up.stack.bootstrap, up.stack.database)
-            with Client(*where) as client:
+            where = up.stack.store
+            with open_client(where) as client:
                 written, seen, watched = feed(client, folder, symbols, minutes, seconds)
                 gaps = reading.log(client, PROGRESS_GAPS)
         finally:
@@ -98,9 +98,10 @@ def feed(
     bars = simulate(7, specs, START, WARM_MINUTES + minutes + 1)
     seen: Seen = {}
     ready, done = threading.Event(), threading.Event()
-    where = (client.bootstrap, client.database)
+    where = client.place
     watching = threading.Thread(
-        target=lambda: asyncio.run(watch(*where, seen, {}, ready, done)), daemon=True
+        target=lambda: asyncio.run(watch(where.bootstrap, where.database, seen, {}, ready, done)),
+        daemon=True,
     )
     watching.start()
     ready.wait()

@@ -85,7 +85,7 @@ class Changes:
             for row in self._journal(POSITION_CHANGE_HISTORY, since_ms):
                 name = (str(row["account_id"]), str(row["strategy_id"]), str(row["symbol"]))
                 pair_of = (str(row["order_id"]), str(row["fill_id"]))
-                self._known.setdefault(name, {})[int(row["seq"] or 0)] = pair_of
+                self._known.setdefault(name, {}).setdefault(int(row["seq"] or 0), pair_of)
         return self._known.get(key[:3], {})
 
 
