@@ -17,14 +17,13 @@ from jobs.store.login import (
     login_of,
     stack_login,
 )
-from jobs.store.place import STORES, StorePlace, store_place
+from jobs.store.place import STORES, StorePlace, address, store_place
 from schemas.config import Config, config_as_dict
 from udfs.errors import ConfigError
 from udfs.ids import hash_id
 
 STACKS = Path(".run/live")
 BARS = "bars"  # names the transactions of whoever feeds bars
-EXAMPLES = {"fluss": "localhost:9123", "kafka": "localhost:9092"}
 
 
 def place(
@@ -81,22 +80,6 @@ def _is_of_stack(config: Config | None, folder: Path | None) -> bool:
         return True
     own: Any = json.loads((folder / state.CONFIG).read_text("utf-8"))
     return bool(own["store"].get("security") == config_as_dict(config)["store"]["security"])
-
-
-def address(given: object, kind: str | None = None) -> str:
-    """The address of `store.addresses`: a text, a list of them, or the one under the store's kind.
-
-    ConfigError where it has none of that kind.
-    """
-    if isinstance(given, dict):
-        name = kind or STORES[0]
-        if name not in given:
-            raise ConfigError(
-                f"store.addresses: has {', '.join(map(str, given))}; the address of a {name} store "
-                f"stands under {name}, such as {{{name}: {EXAMPLES[name]}}}"
-            )
-        return str(given[name])
-    return ",".join(map(str, given)) if isinstance(given, list) else str(given)
 
 
 def _only_stack() -> Path:

@@ -41,7 +41,8 @@ def check_config(config: Config) -> None:
         )
     if store.addresses is not None:
         raise ConfigError(
-            "store.addresses names a store of its own, and a stack brings its own: leave it out"
+            "store.addresses names a store of its own, and a stack brings its own: leave it out; "
+            "with a store and Flink that run elsewhere it is `tradeflow attach`"
         )
     security = store.security
     if security is not None and (security.protocol, security.mechanism) != ("sasl", PLAIN):

@@ -114,7 +114,7 @@ def up(config: Config, folder: Path, wish: Wish = AS_USUAL, note: Note = silent)
         secrets.grant(stack, config)
         place = checks.place(stack, config)
         tables.prepare(place, run, config.store.retention_days)
-        return _bring_jobs(stack, wish, was_running, note)
+        return bring_jobs(stack, wish, was_running, note)
 
 
 def _joining(config: Config, folder: Path, was_running: bool) -> joining.Joining:
@@ -136,7 +136,7 @@ def _stop_for(joined: joining.Joining, folder: Path, wish: Wish, note: Note) -> 
     try:
         joining.stop_for(stack, joined, note)
     except ConfigError:
-        _bring_jobs(running_stack(folder), wish._replace(jobs=None), True, note)
+        bring_jobs(running_stack(folder), wish._replace(jobs=None), True, note)
         raise
 
 
@@ -146,6 +146,11 @@ def _record(config: Config, folder: Path, wish: Wish, was_running: bool, note: N
     text = settings.json_text(tree)
     mode = checks.execution_mode()
     before = read(folder)
+    if before is not None and before.outside:
+        raise ConfigError(
+            f"{folder} is that of a store and Flink outside: `tradeflow attach` works with them; "
+            "name another folder by --dir"
+        )
     watched = before is not None and before.monitoring
     if wish.monitoring is not None:
         watched = wish.monitoring
@@ -278,8 +283,11 @@ def _wait_until_up(stack: Stack, config: Config, note: Note) -> None:
     )
 
 
-def _bring_jobs(stack: Stack, wish: Wish, was_running: bool, note: Note) -> Up:
-    """Submit the jobs that are missing, and wait until all work."""
+def bring_jobs(stack: Stack, wish: Wish, was_running: bool, note: Note) -> Up:
+    """Submit the jobs that are missing, and wait until all work.
+
+    One of Flink's clients at a time: whoever calls it holds the lock of the stack's commands.
+    """
     rest = Flink(stack.rest, stack.prefix)
     try:
         there = rest.jobs()
@@ -371,12 +379,14 @@ def submit(
     folder = folder.absolute()
     stack = running_stack(folder)
     with held(folder / "command.lock", BUSY.format(folder)):
-        return _bring_jobs(stack, wish._replace(jobs=jobs), True, note)
+        return bring_jobs(stack, wish._replace(jobs=jobs), True, note)
 
 
 def running_stack(folder: Path) -> Stack:
     """The stack of a folder; ConfigError where it does not run."""
     stack = read(folder)
+    if stack is not None and stack.outside:
+        return stack
     if stack is None or supervisor_of(folder) is None:
         what = "there is no stack" if stack is None else "the stack does not run"
         raise ConfigError(f"{what} in {folder}; start it by `tradeflow up`")

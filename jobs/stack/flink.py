@@ -95,6 +95,23 @@ def divide(memory: str) -> Division:
     return Division(total - overhead - fixed, total // 8, overhead)
 
 
+def memory_settings(part: Division) -> dict[str, object]:
+    """A TaskManager's memory but for the heap of tasks, which is what is left of all of it."""
+    return {
+        # One pot per TaskManager. A share per slot would be too little for its buffers.
+        "state.backend.rocksdb.memory.fixed-per-tm": f"{part.rocksdb}m",
+        "taskmanager.memory.framework.heap.size": f"{FRAMEWORK_MB}m",
+        "taskmanager.memory.framework.off-heap.size": f"{FRAMEWORK_MB}m",
+        "taskmanager.memory.task.off-heap.size": f"{DIRECT_MB}m",
+        "taskmanager.memory.network.min": f"{NETWORK_MB}m",
+        "taskmanager.memory.network.max": f"{NETWORK_MB}m",
+        "taskmanager.memory.managed.size": f"{MANAGED_MB}m",
+        "taskmanager.memory.jvm-metaspace.size": f"{METASPACE_MB}m",
+        "taskmanager.memory.jvm-overhead.min": f"{part.overhead}m",
+        "taskmanager.memory.jvm-overhead.max": f"{part.overhead}m",
+    }
+
+
 def configure(stack: Stack, live: LiveConfig, slots: int) -> None:
     """Write Flink's configuration into the stack's folder."""
     folder = stack.folder / "flink"
@@ -112,21 +129,11 @@ def configure(stack: Stack, live: LiveConfig, slots: int) -> None:
         "high-availability.storageDir": f"file://{folder}/ha",
         "execution.checkpointing.dir": f"file://{folder}/checkpoints",
         "execution.checkpointing.savepoint-dir": f"file://{folder}/savepoints",
-        # One pot per TaskManager. A share per slot would be too little for its buffers.
-        "state.backend.rocksdb.memory.fixed-per-tm": f"{part.rocksdb}m",
         "taskmanager.numberOfTaskSlots": slots,
         # Flink's own scripts would work these out.
         "taskmanager.cpu.cores": float(slots),
-        "taskmanager.memory.framework.heap.size": f"{FRAMEWORK_MB}m",
-        "taskmanager.memory.framework.off-heap.size": f"{FRAMEWORK_MB}m",
         "taskmanager.memory.task.heap.size": f"{part.task_heap}m",
-        "taskmanager.memory.task.off-heap.size": f"{DIRECT_MB}m",
-        "taskmanager.memory.network.min": f"{NETWORK_MB}m",
-        "taskmanager.memory.network.max": f"{NETWORK_MB}m",
-        "taskmanager.memory.managed.size": f"{MANAGED_MB}m",
-        "taskmanager.memory.jvm-metaspace.size": f"{METASPACE_MB}m",
-        "taskmanager.memory.jvm-overhead.min": f"{part.overhead}m",
-        "taskmanager.memory.jvm-overhead.max": f"{part.overhead}m",
+        **memory_settings(part),
     }
     write_settings(folder / "conf", CONF / "config.yaml", machine)
     shutil.copy(CONF / "log4j.properties", folder / "conf" / "log4j-cli.properties")
