@@ -34,7 +34,7 @@ REAL_CONFIG := conf/real.yaml
 REAL_BARS := data/real/EURUSD-2017-12.parquet
 
 .PHONY: golden help setup setup-test jars backtest backtest-real live test test-live test-fast check
-.PHONY: bench lock dashboards deploy
+.PHONY: bench chaos lock dashboards deploy
 .PHONY: clean clean-all notebook pictures
 .PHONY: need-python need-java need-maven need-uv need-promtool
 
@@ -47,7 +47,7 @@ setup: need-java $(EDITABLE) $(WARM) $(PREPARED)  ## build .venv from the lock (
 
 setup-test: need-promtool setup $(TESTING)  ## the same with what only tests need
 
-jars: need-java need-maven $(EDITABLE) $(JARS)  ## fetch what live runs need: connectors, a local Fluss (170 MB; a backtest needs none)
+jars: need-java need-maven $(EDITABLE) $(JARS)  ## fetch what live runs need: connectors, a local Fluss and Kafka (210 MB; a backtest needs none)
 
 need-python:
 	@bash scripts/need.sh python > /dev/null
@@ -107,7 +107,7 @@ $(PREPARED): $(RUNTIME) $(wildcard jobs/runtime.py jobs/jvm.py jobs/training.py)
 	@touch $@
 
 $(JARS): pom.xml jobs/jar_patches.py
-	@echo "jars: copying the jars of pom.xml to .run/jars (170 MB)"
+	@echo "jars: copying the jars of pom.xml to .run/jars (210 MB)"
 	@rm -rf .run/jars.part
 	@mkdir -p $(@D)
 	@mvn --quiet --batch-mode --strict-checksums generate-resources \
@@ -162,6 +162,15 @@ test: setup-test check  ## style, types, tests without a JVM, then those with on
 
 test-live: setup-test jars  ## real store, real Flink, kills: some 30 minutes
 	@$(PYTEST) -m live
+
+# `make chaos KILLS=20 SEED=3 STORE=kafka`; PATIENCE=5 for what must hold with the usual patience.
+KILLS ?= 100
+SEED ?= 7
+STORE ?= fluss
+PATIENCE ?=
+chaos: setup-test jars  ## kill and pause the processes of a live run at random, an hour, then read every table
+	@$(BIN)/python -m tests.chaos --kills $(KILLS) --seed $(SEED) --store $(STORE) \
+	  $(if $(PATIENCE),--patience $(PATIENCE))
 
 test-fast: setup-test check  ## style, types, and the tests that need no JVM
 	@$(PYTEST_WITHOUT_JVM)

@@ -176,12 +176,13 @@ def example_bars(folder: Path) -> Check:
 
 
 def connectors() -> Check:
-    """What live runs need of `make jars`: each jar with the one of its changed classes."""
+    """What live runs need of `make jars`: each jar with the one of its changed classes, Kafka's."""
     remedy = "only live stores: run `make jars`"
     try:
-        from jobs import jar_patches
+        from jobs import jar_patches, kafka_store
 
         jars = [jar for one in jar_patches.PATCHES for jar in jar_patches.made(one)]
+        jars += [jar for jar in kafka_store.class_path() if jar.name.startswith(kafka_store.JAR)]
     except ImportError as error:
         return Check("store connectors", False, False, str(error), SETUP)
     except ConfigError as error:

@@ -43,7 +43,7 @@ StoreAddress = Annotated[
     typer.Option(
         "--store",
         metavar="HOST:PORT",
-        help="The address of a store, instead of a stack's.",
+        help="The address of a store, instead of a stack's; kafka://HOST:PORT of a Kafka.",
         rich_help_panel=STORE,
     ),
 ]

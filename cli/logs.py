@@ -24,8 +24,8 @@ def logs(
     name: str = typer.Argument(
         "supervisor",
         metavar="[NAME]",
-        help="supervisor, jobmanager, taskmanager-0, zookeeper, coordinator, tablet-0, "
-        "exporter, or client.",
+        help="supervisor, jobmanager, taskmanager-0, zookeeper, coordinator, tablet-0 (with Kafka: "
+        "broker), exporter, or client.",
     ),
     folder: live_options.Stack = None,
     lines: int = typer.Option(40, metavar="N", min=0, help="How many of the last lines."),

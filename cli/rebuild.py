@@ -43,9 +43,10 @@ def rebuild(
         checked = live_options.load(config, folder, settings, {"--run-id": run_id})
         from feeds.live.place import place
         from feeds.live.rebuild import rebuild
-        from jobs.store.client import Client
+        from jobs.store.client import open_client
 
-        with Client(*place(checked, folder, store, database), note=live_options.note) as client:
+        at = place(checked, folder, store, database)
+        with open_client(at, note=live_options.note) as client:
             found = rebuild(client, checked, name, dry_run)
     _show(name, found, dry_run)
     if found.differences:

@@ -54,9 +54,10 @@ def rejects(
         checked = live_options.load(config, folder, settings, {"--run-id": run_id})
         from feeds.live import rejects as live
         from feeds.live.place import place
-        from jobs.store.client import Client
+        from jobs.store.client import open_client
 
-        with Client(*place(checked, folder, store, database), note=live_options.note) as client:
+        at = place(checked, folder, store, database)
+        with open_client(at, note=live_options.note) as client:
             rows = live.rejected_rows(client)
             if apply is not None:
                 row = live.find(rows, apply)

@@ -77,9 +77,9 @@ def replay(
     with told("interrupted"):
         given = {"--prices": prices, "--start": start, "--end": end, "--run-id": run_id}
         checked = live_options.load(config, folder, settings, given)
-        from feeds.live.place import only_feed, place
+        from feeds.live.place import BARS, only_feed, place
         from feeds.live.replay import Pace, replay
-        from jobs.store.client import Client, Stopped
+        from jobs.store.client import Stopped, open_client
 
         pace = Pace(factor(speed), live_options.gap_ms(max_gap), wait, patience)
         where = place(checked, folder, store, database)
@@ -89,7 +89,7 @@ def replay(
 
         with only_feed(where), stopping() as stop:
             try:
-                with Client(*where, retry_s=None, note=note, stop=stop) as client:
+                with open_client(where, retry_s=None, note=note, stop=stop, writer=BARS) as client:
                     done = replay(client, checked, pace, stop, _Lines(), show)
             except Stopped:
                 raise _interrupted() from None

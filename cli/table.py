@@ -73,7 +73,7 @@ def table(
             rows = live.read_table(name, run=run, where=where or (), limit=wanted)
         else:
             at = place(None, folder, store, database)
-            rows = live.read_place(at, contract, terms, wanted)
+            rows = live.read_place(at, contract, terms, wanted, live_options.note)
         if out is not None:
             _write(out, live.as_contract(contract, rows))
             return

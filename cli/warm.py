@@ -60,16 +60,17 @@ def _request(config: Config, only: tuple[str, ...], folder: Path) -> RunRequest:
 
 
 def configuration(run_id: str, is_long_only: bool, bars: list[Path]) -> dict[str, Any]:
-    """All kinds, on two timeframes, followed by accounts that take every path of the gate."""
+    """All kinds, on two timeframes, and intrabar; accounts that take every path of the gate."""
     strategies = [
         {
-            "id": f"{name}-{timeframe}",
+            "id": f"{name}-{timeframe}{'-early' if intrabar else ''}",
             "kind": name,
             "timeframe": timeframe,
+            "intrabar": intrabar,
             "params": example_params(kind),
         }
         for name, kind in KINDS.items()
-        for timeframe in ("1m", "5m")
+        for timeframe, intrabar in (("1m", False), ("5m", False), ("5m", True))
     ]
     followed = [strategy["id"] for strategy in strategies]
     costs = {"strategies": followed, "fee_bps": "10", "slippage_bps": "1"}

@@ -18,8 +18,8 @@ from cli.live_options import stopping
 if TYPE_CHECKING:  # they load slowly, and help needs none of them
     from rich.console import Group
 
-    from feeds.live.place import Place
     from feeds.live.view import View
+    from jobs.store.place import StorePlace
     from schemas.config import Config
 
 EXAMPLES = examples(
@@ -69,23 +69,23 @@ def watch(
 
 @contextmanager
 def _feeding(
-    config: "Config", where: "Place", speed: str | None, stop: threading.Event
+    config: "Config", where: "StorePlace", speed: str | None, stop: threading.Event
 ) -> Iterator[threading.Thread | None]:
     """A replay in a thread of its own, if one is asked for; it ends with the block."""
     if speed is None:
         yield None
         return
     from cli.replay import factor
-    from feeds.live.place import only_feed
+    from feeds.live.place import BARS, only_feed
     from feeds.live.replay import Pace
     from feeds.live.replay import replay as feed
-    from jobs.store.client import Client, Stopped
+    from jobs.store.client import Stopped, open_client
 
     pace = Pace(factor(speed))
     done = threading.Event()
 
     def run() -> None:
-        with suppress(Stopped), Client(*where, retry_s=None, stop=done) as client:
+        with suppress(Stopped), open_client(where, retry_s=None, stop=done, writer=BARS) as client:
             feed(client, config, pace, done, lambda progress: None)
 
     with only_feed(where):
@@ -100,7 +100,7 @@ def _feeding(
 
 def _show(
     config: "Config",
-    where: "Place",
+    where: "StorePlace",
     seconds: float | None,
     stop: threading.Event,
     feeding: threading.Thread | None,
@@ -110,13 +110,13 @@ def _show(
 
     from cli.render import stdout_console
     from feeds.live.view import Viewer
-    from jobs.store.client import Client
+    from jobs.store.client import open_client
     from schemas.resolve import plan_run
 
     plan = plan_run(config)
     began = time.monotonic()
     with (
-        Client(*where, stop=stop) as client,
+        open_client(where, stop=stop) as client,
         Live(console=stdout_console(), auto_refresh=False, vertical_overflow="visible") as live,
     ):
         viewer = Viewer(client, plan)

@@ -42,12 +42,20 @@ def ask(
             ending = _ending(fault, number, patience)
             if ending is not None:
                 raise Refusal(f"{who}: {ending}") from fault
-            pause = max(fault.wait_s, min(patience.first_s * 2 ** (number - 1), patience.most_s))
-            pause *= 1 + SPREAD * random.random()
+            pause = pause_s(number, patience.first_s, patience.most_s, fault.wait_s)
             number += 1
             if pause >= 1:
                 tell(f"{who}: {fault}; try {number} of {patience.tries} in {pause:.0f} s")
             patience.sleep(pause)
+
+
+def pause_s(number: int, first_s: float, most_s: float, asked_s: float = 0.0) -> float:
+    """How long to wait after failure `number`, from 1: twice as long each time, and spread.
+
+    `asked_s` is what the other side asks for, at least.
+    """
+    doubled = min(first_s * 2.0 ** min(number - 1, 60), most_s)
+    return max(asked_s, doubled) * (1 + SPREAD * random.random())
 
 
 def _ending(fault: Fault, number: int, patience: Patience) -> str | None:

@@ -9,6 +9,7 @@ Retry-After. No API key is read or sent.
 import json
 import math
 import re
+import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC
@@ -18,7 +19,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 from urllib.parse import urlsplit
 
 from udfs.errors import ConfigError, nearest
-from udfs.timeframes import timeframe_ms
+from udfs.timeframes import DAY_MS, timeframe_ms
 
 if TYPE_CHECKING:
     import ccxt
@@ -33,6 +34,7 @@ WAITABLE = (408, 418, 425, 429)
 # What ccxt's parsers raise where an answer is JSON of another form than they expect.
 UNEXPECTED = (AttributeError, IndexError, KeyError, TypeError, ValueError)
 SHOWN_LETTERS = 200
+WHOLE_SECOND_MS = 1000  # clocks of some venues, and the header Date, show no less
 
 
 class Fault(Exception):
@@ -81,10 +83,24 @@ class Answer(NamedTuple):
     clock_ms: int | None
 
 
+class Reading(NamedTuple):
+    """A venue's clock: `venue_ms` when one's own steady clock stood at `at_ms`.
+
+    `within_ms`: how far off it may be, by the way there and back, and by what the venue leaves out.
+    """
+
+    venue_ms: float
+    at_ms: float
+    within_ms: float
+
+
 @dataclass
 class Heard:
-    """What the last request brought."""
+    """What the last request brought, and when it was sent and answered by a steady clock, ms."""
 
+    steady_ms: Callable[[], float]
+    sent_ms: float = 0.0
+    got_ms: float = 0.0
     status: int = 0
     reason: str = ""
     headers: Mapping[str, str] = field(default_factory=dict)
@@ -100,12 +116,14 @@ class Listening:
     def fetch(self, *request: Any, **named: Any) -> Any:
         """Any request; until it is answered nothing was heard."""
         self.heard.status, self.heard.headers = 0, {}
+        self.heard.sent_ms = self.heard.steady_ms()
         return super().fetch(*request, **named)  # type: ignore[misc]
 
     def on_rest_response(
         self, code: int, reason: str, url: str, method: str, headers: Any, body: str, *sent: object
     ) -> str:
         """Note status and headers."""
+        self.heard.got_ms = self.heard.steady_ms()
         self.heard.status, self.heard.reason, self.heard.headers = code, reason, headers or {}
         text: str = super().on_rest_response(  # type: ignore[misc]
             code, reason, url, method, headers, body, *sent
@@ -134,22 +152,28 @@ class Venue:
     False leaves out ccxt's pauses between requests.
     """
 
-    def __init__(self, name: str, url: str | None, is_paced: bool) -> None:
+    def __init__(
+        self,
+        name: str,
+        url: str | None,
+        is_paced: bool,
+        steady_ms: Callable[[], float] = lambda: time.monotonic() * 1000,
+    ) -> None:
         import ccxt
 
-        self.name = name
+        self.name, self._url = name, url
         self._errors: tuple[type[Exception], ...] = (ccxt.BaseError,)
         self._passing: tuple[type[Exception], ...] = (ccxt.OperationFailed,)
-        self._exchange = _exchange(name, is_paced)
+        self._exchange = _exchange(name, is_paced, Heard(steady_ms))
         if url is not None:
-            self._exchange.urls["api"] = _under(url, self._exchange.urls["api"])
+            self._exchange.urls["api"] = under(url, self._exchange.urls["api"])
 
-    def check_timeframe(self, timeframe: str) -> None:
+    def check_timeframe(self, timeframe: str, asked_by: str = "--timeframe") -> None:
         """ConfigError unless the venue gives bars of that length."""
         given = [name for name in self._exchange.timeframes or {} if _fits(name)]
         if timeframe not in given:
             raise ConfigError(
-                f"--timeframe {timeframe}: {self.name} gives no such bars"
+                f"{asked_by} {timeframe}: {self.name} gives no such bars"
                 f"{nearest(timeframe, given)}; it gives {', '.join(given) or 'none that fit'}"
             )
 
@@ -159,14 +183,14 @@ class Venue:
         if not self._exchange.markets:
             raise Fault("a list of markets that is empty", again=True)
 
-    def market(self, symbol: str, name: str) -> Market:
+    def market(self, symbol: str, name: str, asked_by: str = "--symbol") -> Market:
         """A market by ccxt's symbol, such as BTC/USDT. ConfigError where there is none."""
         exchange = self._exchange
         if symbol not in exchange.markets:
             same_id = [one["symbol"] for one in (exchange.markets_by_id or {}).get(symbol, [])]
             hint = f" (did you mean {same_id[0]!r}?)" if same_id else ""
             raise ConfigError(
-                f"--symbol {symbol}: {self.name} has no such market"
+                f"{asked_by} {symbol}: {self.name} has no such market"
                 f"{hint or nearest(symbol, exchange.markets)}; it has {len(exchange.markets):,}, "
                 "written as BTC/USDT"
             )
@@ -194,6 +218,44 @@ class Venue:
         if found and all(row.ts is None for row in found):
             raise self._unexpected()
         return Answer(found, _clock_ms(heard.headers))
+
+    def clock(self, symbol: str, timeframe: str) -> Reading:
+        """What the venue's clock shows: of its own request for that, else of the header Date."""
+        heard = self._exchange.heard
+        if self._exchange.has.get("fetchTime"):
+            shown = self._ask(self._exchange.fetch_time)
+        else:
+            shown = self.page(symbol, timeframe, int(time.time() * 1000) - DAY_MS, 1).clock_ms
+        if not isinstance(shown, int):
+            raise Fault("an answer without its time", again=True)
+        left_out = WHOLE_SECOND_MS if shown % WHOLE_SECOND_MS == 0 else 0
+        way = heard.got_ms - heard.sent_ms
+        return Reading(shown + left_out / 2, heard.sent_ms + way / 2, (way + left_out) / 2)
+
+    @property
+    def streams(self) -> bool:
+        """Whether ccxt has bars of this venue as they change, by websocket."""
+        import ccxt.pro
+
+        found = getattr(ccxt.pro, self.name, None)
+        return found is not None and bool(found({}).has.get("watchOHLCV"))
+
+    def streaming(self, mixed: type, ping_ms: int) -> Any:
+        """ccxt's object for that, with the markets that are known here; not connected."""
+        import ccxt.pro
+
+        made = type(self.name, (mixed, getattr(ccxt.pro, self.name)), {})
+        exchange = made({"aiohttp_trust_env": True, "newUpdates": False})
+        exchange.streaming = {**exchange.streaming, "keepAlive": ping_ms}
+        if self._url is not None:
+            exchange.urls["api"] = under(self._url, exchange.urls["api"])
+        exchange.set_markets_from_exchange(self._exchange)
+        return exchange
+
+    @property
+    def markets(self) -> Mapping[str, Any]:
+        """ccxt's markets by their symbols."""
+        return self._exchange.markets
 
     def _ask(self, call: Callable[[], Value]) -> Value:
         try:
@@ -242,11 +304,11 @@ def check_exchange(name: str) -> None:
         )
 
 
-def _exchange(name: str, is_paced: bool) -> "ccxt.Exchange":
+def _exchange(name: str, is_paced: bool, heard: Heard) -> "ccxt.Exchange":
     import ccxt
 
     check_exchange(name)
-    listening = type(name, (Listening, getattr(ccxt, name)), {"heard": Heard()})
+    listening = type(name, (Listening, getattr(ccxt, name)), {"heard": heard})
     exchange: ccxt.Exchange = listening({"enableRateLimit": is_paced, "timeout": TIMEOUT_MS})
     if not exchange.has.get("fetchOHLCV"):
         raise ConfigError(f"--exchange {name}: it gives no bars; take another one")
@@ -268,12 +330,14 @@ def _unsigned(request: Any) -> Any:
     return request
 
 
-def _under(url: str, addresses: Any) -> Any:
+def under(url: str, addresses: Any) -> Any:
     """Addresses, alone or nested, with their paths put below `url`."""
     if isinstance(addresses, dict):
-        return {key: _under(url, value) for key, value in addresses.items()}
+        return {key: under(url, value) for key, value in addresses.items()}
     if isinstance(addresses, str):
-        return url.rstrip("/") + urlsplit(addresses).path
+        given = urlsplit(addresses)
+        base = url.replace("http", "ws", 1) if given.scheme in ("ws", "wss") else url
+        return base.rstrip("/") + given.path
     return addresses
 
 

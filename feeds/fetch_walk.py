@@ -61,9 +61,9 @@ class Walk(NamedTuple):
         return f"{self.venue.name} {self.market.symbol} {self.timeframe}"
 
 
-def newest_end(now_ms: int, base_ms: int) -> int:
+def newest_end(now_ms: int, base_ms: int, settle_ms: int = SETTLE_MS) -> int:
     """The end of the bars that are final at that time: the open time of the one that is not."""
-    return (now_ms - SETTLE_MS) // base_ms * base_ms
+    return (now_ms - settle_ms) // base_ms * base_ms
 
 
 def steps(walk: Walk, start: int, end: int) -> Iterator[Step]:
@@ -87,14 +87,16 @@ def _asked(walk: Walk, start: int, end: int) -> Step:
     return sifted(answer, start, end, walk.base_ms, _now(walk))
 
 
-def sifted(answer: Answer, start: int, end: int, base_ms: int, now_ms: int) -> Step:
+def sifted(
+    answer: Answer, start: int, end: int, base_ms: int, now_ms: int, settle_ms: int = SETTLE_MS
+) -> Step:
     """The rows of a page asked for from `start` on: those that open in [start, end) and are final.
 
     `reached` is `start` where none of them says where to go on, and `end` where the page goes
     beyond it, or as far as there are final bars.
     """
     clock = now_ms if answer.clock_ms is None else min(now_ms, answer.clock_ms)
-    final_end = newest_end(clock, base_ms)
+    final_end = newest_end(clock, base_ms, settle_ms)
     known_end = min(end, final_end)
     bars_at = [row.ts for row in answer.rows if row.ts is not None and row.ts % base_ms == 0]
     is_beyond = any(known_end <= ts <= clock for ts in bars_at)

@@ -23,8 +23,8 @@ from jobs.signals import held
 from jobs.sources import Task, absolute
 from jobs.sweep.parts import Spilled, finish_chunk, run_span, spill
 from jobs.symbol_stage import DayCloses, SymbolOut, run_symbol
-from udfs.dense import Signals
 from udfs.plan import RunPlan
+from udfs.signal_columns import Signals
 
 RUN = "run"  # the key of what goes to the writer as it is
 PROGRESS = ".progress"

@@ -4,11 +4,8 @@
 """
 
 import asyncio
-import fcntl
-import os
 import signal
 import socket
-import subprocess
 import sys
 import time
 from collections.abc import Iterator, Mapping
@@ -18,17 +15,23 @@ from typing import IO, NamedTuple
 
 import fluss
 
-from jobs.cluster import end
 from jobs.fluss_mend import mend
-from jobs.fluss_store import HOST, NO_SETTINGS, Ports, Server, Store, configure, free_ports
+from jobs.fluss_store import NO_SETTINGS, Ports, Store, configure, free_ports
+from jobs.servers import (
+    HOST,
+    START_TIMEOUT_S,
+    Processes,
+    Server,
+    has_ended,
+    locked,
+    start,
+    stop,
+    wait_for_port,
+)
+from jobs.store.login import fluss_settings
 from udfs.errors import ConfigError
 
-START_TIMEOUT_S = 60.0
-STOP_TIMEOUT_S = 30.0
 ANSWER_TIMEOUT_S = 1.0
-ERRORS_SHOWN = 5
-
-Processes = dict[str, subprocess.Popen[bytes]]
 
 
 class Running(NamedTuple):
@@ -56,7 +59,7 @@ def running(store: Store) -> Iterator[Running]:
     Raises ConfigError where the folder is in use, a port is taken, or a process ends early.
     """
     with ExitStack() as stack:
-        started = Running(store, {}, stack.enter_context(_locked(store)))
+        started = Running(store, {}, stack.enter_context(locked(store.folder)))
         stack.callback(stop, started.processes)
         revive(started)
         yield started
@@ -73,7 +76,7 @@ def revive(running: Running) -> list[str]:
     """
     store, processes, _ = running
     zookeeper, *tablets, coordinator = store.servers
-    gone = [server for server in store.servers if _ended(processes.get(server.name))]
+    gone = [server for server in store.servers if has_ended(processes.get(server.name))]
     lost = [server for server in tablets if server in gone]
     alone = bool(lost) and len(lost) == len(tablets)  # no other replica is left
     if alone and coordinator not in gone:
@@ -96,67 +99,9 @@ def revive(running: Running) -> list[str]:
     return [server.name for server in gone]
 
 
-def _ended(process: subprocess.Popen[bytes] | None) -> bool:
-    return process is None or process.poll() is not None
-
-
 def _start(running: Running, server: Server) -> None:
     running.processes[server.name] = start(server, running.lock)
     wait_for_port(server, running.processes[server.name])
-
-
-@contextmanager
-def _locked(store: Store) -> Iterator[IO[bytes]]:
-    """The folder's lock. The servers inherit it: it is held as long as one of them lives."""
-    with (store.folder / "lock").open("ab") as lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise ConfigError(
-                f"the store in {store.folder} is running already; "
-                f"`ps x | grep {store.folder}` shows its processes"
-            ) from None
-        yield lock
-
-
-def start(server: Server, lock: IO[bytes] | None = None) -> subprocess.Popen[bytes]:
-    """Start one process of a store; what it prints goes to its log's neighbour, `.out`."""
-    _check_port(server)
-    with server.log.with_suffix(".out").open("ab") as output:
-        return subprocess.Popen(
-            server.command,
-            # Without a limit, glibc keeps freed memory of RocksDB in one arena per thread.
-            env={**os.environ, "MALLOC_ARENA_MAX": "2"},
-            stdin=subprocess.DEVNULL,
-            stdout=output,
-            stderr=output,
-            process_group=0,  # Ctrl-C ends this process first
-            pass_fds=() if lock is None else (lock.fileno(),),
-        )
-
-
-def _check_port(server: Server) -> None:
-    with socket.socket() as probe:
-        # As Java does: a port that an ended connection still holds is free.
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            probe.bind((HOST, server.port))
-        except OSError as error:
-            raise ConfigError(f"port {server.port} of {server.name}: {error.strerror}") from None
-
-
-def wait_for_port(server: Server, process: subprocess.Popen[bytes]) -> None:
-    """Return once the process listens, which it does before the others know of it."""
-    deadline = time.monotonic() + START_TIMEOUT_S
-    while time.monotonic() < deadline:
-        code = process.poll()
-        if code is not None:
-            raise ConfigError(f"{server.name} ended with code {code}:\n{last_errors(server)}")
-        with socket.socket() as probe:
-            if probe.connect_ex((HOST, server.port)) == 0:
-                return
-        time.sleep(0.05)
-    raise ConfigError(f"{server.name} is not up after {START_TIMEOUT_S} s: see {server.log}")
 
 
 def wait_for_sessions(store: Store, servers: int) -> None:
@@ -190,7 +135,7 @@ def wait_for_tablets(store: Store) -> None:
     deadline = time.monotonic() + START_TIMEOUT_S
     while time.monotonic() < deadline:
         try:
-            if asyncio.run(_count_tablets(store.bootstrap)) >= len(store.ports.tablets):
+            if asyncio.run(_count_tablets(store)) >= len(store.ports.tablets):
                 return
         except fluss.FlussError:
             pass  # the coordinator is not ready yet
@@ -201,31 +146,15 @@ def wait_for_tablets(store: Store) -> None:
     )
 
 
-async def _count_tablets(bootstrap: str) -> int:
-    connection = await fluss.FlussConnection.create(fluss.Config({"bootstrap.servers": bootstrap}))
+async def _count_tablets(store: Store) -> int:
+    own = None if store.guard is None else store.guard.own
+    settings = {"bootstrap.servers": store.bootstrap, **fluss_settings(own)}
+    connection = await fluss.FlussConnection.create(fluss.Config(settings))
     try:
         nodes = await connection.get_admin().get_server_nodes()
     finally:
         await connection.close()
     return sum(node.server_type == "TabletServer" for node in nodes)
-
-
-def last_errors(server: Server) -> str:
-    """The last lines of the server's log and output that tell of an error, and where they are."""
-    lines = []
-    for file in (server.log, server.log.with_suffix(".out")):
-        if file.is_file():
-            text = file.read_text(encoding="utf-8", errors="replace")
-            marks = (" ERROR ", "Caused by:", "Error", "Exception:")
-            told = [line for line in text.splitlines() if any(mark in line for mark in marks)]
-            lines += told[-ERRORS_SHOWN:]
-    return "\n".join([*lines, f"see {server.log}"])
-
-
-def stop(processes: Processes) -> None:
-    """End the processes, ZooKeeper last."""
-    for process in reversed(processes.values()):
-        end(process, STOP_TIMEOUT_S)
 
 
 def main() -> None:

@@ -5,18 +5,20 @@ folder keeps their data, so that a second start goes on where the first ended. T
 a store consists of, `jobs/fluss_run.py` runs one.
 """
 
-import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from types import MappingProxyType
 from typing import NamedTuple
 
 from jobs import jar_patches, jvm
 from jobs.cluster import free_port
+from jobs.fluss_security import INTERNAL, SETTINGS, ZOOKEEPER_SETTINGS
+from jobs.guard import Guard
+from jobs.servers import HOST, Memory, Server, java_server, logging_jars, make_folders
+from jobs.store.place import FLUSS, StorePlace
 from udfs.errors import ConfigError
 
 CONF = jvm.REPO / "conf" / "fluss"
-HOST = "127.0.0.1"
 ZOOKEEPER_PORT = 2181
 COORDINATOR_PORT = 9123  # tablet servers follow: 9124, 9125, ...
 NO_SETTINGS: Mapping[str, str] = MappingProxyType({})
@@ -26,25 +28,7 @@ ZOOKEEPER_MAIN = (
 )
 COORDINATOR_MAIN = "org.apache.fluss.server.coordinator.CoordinatorServer"
 TABLET_MAIN = "org.apache.fluss.server.tablet.TabletServer"
-# The wheel of Flink brings the library that writes the logs.
-LOGGING = ("log4j-api-", "log4j-core-", "log4j-slf4j-impl-")
-OPTIONS = (
-    "-XX:+UseSerialGC",
-    "-XX:TieredStopAtLevel=1",
-    "-XX:-UsePerfData",
-    "-XX:+ExitOnOutOfMemoryError",
-    "-Djava.net.preferIPv4Stack=true",
-    "-Dzookeeper.preAllocSize=4096",  # KB; the default makes a log of 64 MB at every start
-    "--add-opens=java.base/java.nio=ALL-UNNAMED",
-)
-
-
-class Memory(NamedTuple):
-    """Java's options for the memory of one kind of server."""
-
-    heap: str
-    direct: str
-
+PRE_ALLOCATED = "-Dzookeeper.preAllocSize=4096"  # KB; else a log of 64 MB at every start
 
 ZOOKEEPER_MEMORY = Memory("64m", "32m")
 COORDINATOR_MEMORY = Memory("128m", "128m")
@@ -59,26 +43,25 @@ class Ports(NamedTuple):
     tablets: tuple[int, ...] = (COORDINATOR_PORT + 1,)
 
 
-class Server(NamedTuple):
-    """One process of a store: how it is started, where it listens and where it logs."""
-
-    name: str
-    port: int
-    command: tuple[str, ...]
-    log: Path
-
-
 class Store(NamedTuple):
-    """A store as configured in `folder`; `servers` in the order of their start."""
+    """A store as configured in `folder`; `servers` in the order of their start.
+
+    `guard`: who its users are, None where it asks nobody.
+    """
 
     folder: Path
     ports: Ports
     servers: tuple[Server, ...]
+    guard: Guard | None = None
 
     @property
     def bootstrap(self) -> str:
         """The address that clients use (`bootstrap.servers`)."""
         return f"{HOST}:{self.ports.coordinator}"
+
+    def place(self, database: str) -> StorePlace:
+        """A database in it."""
+        return StorePlace(FLUSS, self.bootstrap, database)
 
     @property
     def zookeeper(self) -> str:
@@ -93,10 +76,14 @@ def free_ports(tablets: int = 1) -> Ports:
 
 
 def configure(
-    folder: Path, ports: Ports | None = None, settings: Mapping[str, str] = NO_SETTINGS
+    folder: Path,
+    ports: Ports | None = None,
+    settings: Mapping[str, str] = NO_SETTINGS,
+    guard: Guard | None = None,
 ) -> Store:
     """Write the configuration of a store into `folder`; `settings` override conf/fluss's.
 
+    With `guard` the store asks who speaks to it, and so does its ZooKeeper.
     Raises ConfigError where the folder cannot be written.
     """
     folder = folder.resolve()
@@ -105,33 +92,28 @@ def configure(
         raise ConfigError(f"the store's folder {folder} must not have a # in its name")
     ports = Ports() if ports is None else ports
     names = ["zookeeper", "coordinator"] + [f"tablet-{n}" for n in range(len(ports.tablets))]
+    make_folders(folder, ["remote", *(f"data/{name}" for name in names)])
+    if guard is not None:
+        settings = {**SETTINGS, **settings}
     try:
-        for name in ["log", "tmp", "remote", *(f"data/{name}" for name in names)]:
-            (folder / name).mkdir(parents=True, exist_ok=True)
-        _write_zookeeper(folder, ports)
         _write_server(folder, ports, "coordinator", ports.coordinator, settings)
         for number, port in enumerate(ports.tablets):
             _write_server(folder, ports, f"tablet-{number}", port, settings, number)
     except OSError as error:
         raise ConfigError(f"the store's folder {folder} cannot be written: {error}") from None
-    servers = [_zookeeper(folder, ports)]
+    servers = [zookeeper(folder, ports.zookeeper, guard)]
     servers += [_server(folder, f"tablet-{n}", port) for n, port in enumerate(ports.tablets)]
     # Last, see `running`.
     servers.append(_server(folder, "coordinator", ports.coordinator))
-    return Store(folder, ports, tuple(servers))
+    if guard is not None:
+        servers = [guarded(server, guard) for server in servers]
+    return Store(folder, ports, tuple(servers), guard)
 
 
-def _write_zookeeper(folder: Path, ports: Ports) -> None:
-    fixed = (CONF / "zookeeper.cfg").read_text(encoding="utf-8")
-    machine = {
-        "dataDir": str(folder / "data" / "zookeeper"),
-        "clientPort": ports.zookeeper,
-        "clientPortAddress": HOST,
-    }
-    lines = [f"{name}={value}" for name, value in machine.items()]
-    conf = folder / "conf" / "zookeeper"
-    conf.mkdir(parents=True, exist_ok=True)
-    (conf / "zookeeper.cfg").write_text("\n".join([fixed, *lines, ""]), encoding="utf-8")
+def guarded(server: Server, guard: Guard) -> Server:
+    """The same, which knows where passwords are."""
+    java, *words = server.command
+    return server._replace(command=(java, guard.java_option, *words))
 
 
 def _write_server(
@@ -143,9 +125,12 @@ def _write_server(
     number: int | None = None,
 ) -> None:
     fixed = (CONF / "server.yaml").read_text(encoding="utf-8")
+    listeners = f"FLUSS://{HOST}:{port}"
+    if settings.get("internal.listener.name") == INTERNAL:
+        listeners += f", {INTERNAL}://{HOST}:0"  # ZooKeeper tells the others which port it is
     machine: dict[str, object] = {
         "zookeeper.address": f"{HOST}:{ports.zookeeper}",
-        "bind.listeners": f"FLUSS://{HOST}:{port}",
+        "bind.listeners": listeners,
         "data.dir": str(folder / "data" / name),
         "remote.data.dir": str(folder / "remote"),
     }
@@ -159,9 +144,27 @@ def _write_server(
     (conf / "server.yaml").write_text("\n".join([*kept, *lines, ""]), encoding="utf-8")
 
 
-def _zookeeper(folder: Path, ports: Ports) -> Server:
-    arguments = [ZOOKEEPER_MAIN, str(folder / "conf" / "zookeeper" / "zookeeper.cfg")]
-    return _process(folder, "zookeeper", ports.zookeeper, ZOOKEEPER_MEMORY, arguments)
+def zookeeper(folder: Path, port: int, guard: Guard | None = None) -> Server:
+    """The ZooKeeper of a store in `folder`, its configuration written; one with `guard` asks too.
+
+    Raises ConfigError where the folder cannot be written.
+    """
+    make_folders(folder, ["data/zookeeper", "conf/zookeeper"])
+    file = folder / "conf" / "zookeeper" / "zookeeper.cfg"
+    machine = {
+        "dataDir": str(folder / "data" / "zookeeper"),
+        "clientPort": port,
+        "clientPortAddress": HOST,
+        **(NO_SETTINGS if guard is None else ZOOKEEPER_SETTINGS),
+    }
+    lines = [f"{name}={value}" for name, value in machine.items()]
+    fixed = (CONF / "zookeeper.cfg").read_text(encoding="utf-8")
+    file.write_text("\n".join([fixed, *lines, ""]), encoding="utf-8")
+    arguments = [PRE_ALLOCATED, ZOOKEEPER_MAIN, str(file)]
+    logging = CONF / "log4j.properties"
+    return java_server(
+        folder, "zookeeper", port, ZOOKEEPER_MEMORY, logging, class_path(), arguments
+    )
 
 
 def _server(folder: Path, name: str, port: int) -> Server:
@@ -169,33 +172,10 @@ def _server(folder: Path, name: str, port: int) -> Server:
     memory = COORDINATOR_MEMORY if coordinates else TABLET_MEMORY
     main = COORDINATOR_MAIN if coordinates else TABLET_MAIN
     arguments = [main, "--configDir", str(folder / "conf" / name)]
-    return _process(folder, name, port, memory, arguments)
-
-
-def _process(
-    folder: Path, name: str, port: int, memory: Memory, arguments: Sequence[str]
-) -> Server:
-    log = folder / "log" / f"{name}.log"
-    command = (
-        str(jvm.find_java()),
-        *OPTIONS,
-        f"-Xmx{memory.heap}",
-        f"-XX:MaxDirectMemorySize={memory.direct}",
-        f"-Djava.io.tmpdir={folder / 'tmp'}",
-        f"-Dlog.file={log}",
-        f"-Dlog4j.configurationFile={CONF / 'log4j.properties'}",
-        "-cp",
-        os.pathsep.join(map(str, class_path())),
-        *arguments,
-    )
-    return Server(name, port, command, log)
+    logging = CONF / "log4j.properties"
+    return java_server(folder, name, port, memory, logging, class_path(), arguments)
 
 
 def class_path() -> list[Path]:
     """The jars of every process; raises ConfigError where they were not fetched."""
-    server = jar_patches.made(jar_patches.SERVER)
-    library = jvm.flink_home() / "lib"
-    return [
-        *server,
-        *(jar for jar in sorted(library.glob("*.jar")) if jar.name.startswith(LOGGING)),
-    ]
+    return [*jar_patches.made(jar_patches.SERVER), *logging_jars()]

@@ -14,11 +14,11 @@ from udfs import account_batch, account_fold, bulk_ids
 from udfs.account import AccountInput, DayGrid, Outcome, account_input, day_groups, is_independent
 from udfs.account_fold import CODES
 from udfs.days import day_starts, day_text, local_day
-from udfs.dense import Signals
 from udfs.engine import EngineState
 from udfs.errors import ConfigError
 from udfs.plan import RunPlan
 from udfs.rows import Code
+from udfs.signal_columns import Signals
 
 Columns = dict[str, Any]
 # One bar with a wrong year gives every strategy a row a day for all years between.

@@ -149,17 +149,18 @@ def patch(folder: Path) -> None:
 
 def made(one: Patch) -> tuple[Path, Path]:
     """The jar of a patch and the one that it is for, in the order in which Java must find them."""
-    return _there(JARS / one.ours), _there(JARS / one.theirs)
+    return there(JARS / one.ours), there(JARS / one.theirs)
 
 
-def _there(jar: Path) -> Path:
+def there(jar: Path) -> Path:
+    """A jar of `make jars`; ConfigError where it is not there."""
     if not jar.is_file():
         raise ConfigError(f"no {jar.name} in {jar.parent}; fetch it by `make jars`")
     return jar
 
 
 def _make(folder: Path, one: Patch, java: Any) -> None:
-    theirs, ours = _there(folder / one.theirs), folder / one.ours
+    theirs, ours = there(folder / one.theirs), folder / one.ours
     pool = java.javassist.ClassPool(True)
     pool.insertClassPath(str(theirs))
     part = ours.with_suffix(f".{os.getpid()}")

@@ -32,12 +32,13 @@ from jobs.stage_files import Wanted
 from jobs.stage_job import PRICES, RUN, Dataflow, Files, Stage, Written
 from jobs.symbol_stage import Intake, SymbolOut, count_unknown
 from schemas.signals import ACCEPTED_TRADE_SIGNAL_HISTORY
-from udfs import dense, paper_broker, wide
-from udfs.bars import Bars, next_bars
+from udfs import paper_broker, wide
+from udfs.bars import Bars, join_bars, next_bars
 from udfs.money import units
 from udfs.paper_broker import PaperOrder
 from udfs.plan import RunPlan
 from udfs.rows import BUY, SELL, Fill, fill_order
+from udfs.signal_columns import no_signals
 
 ACCEPTED = "accepted"
 ACTIONS = {"SELL": SELL, "BUY": BUY}
@@ -107,7 +108,7 @@ def symbol_bars(plan: RunPlan, task: Task) -> Iterator[tuple[str, Bars | SymbolO
     intake = Intake(plan, task)
     for bars in intake.read(lambda rows: None):
         yield task.symbol, bars
-    none = dense.no_signals()
+    none = no_signals()
     yield RUN, SymbolOut(task.symbol, none, None, intake.rejects, intake.counts, [])
 
 
@@ -153,13 +154,6 @@ def fill(plan: RunPlan, symbol: str, values: list[Bars | pa.Table]) -> Iterator[
             )
     for account, done_ones in fills.items():
         yield Filled(account, fill_rows(plan, sorted(done_ones, key=fill_order)))
-
-
-def join_bars(pieces: Sequence[Bars]) -> Bars:
-    """Pieces of bars one after another."""
-    none = np.empty(0)
-    start = Bars(np.empty(0, dtype=np.int64), none, none, none, none, none)
-    return Bars._make(np.concatenate(parts) for parts in zip(start, *pieces, strict=True))
 
 
 def next_fill(

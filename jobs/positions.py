@@ -1,7 +1,7 @@
 """What the engine books as rows: matches, and its states as lots, rollup, realized, snapshot."""
 
 import json
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Any, NamedTuple
 
 from udfs import engine
@@ -11,6 +11,8 @@ from udfs.money import narrow, plain_text, to_decimal
 from udfs.rows import POSITION_TEXT, Match
 
 Row = dict[str, Any]
+# What an amount becomes in a row: a Decimal for files; live rows take the amount (`fitting`).
+Amount = Callable[[int], object]
 
 
 class Book(NamedTuple):
@@ -25,11 +27,13 @@ class Book(NamedTuple):
 
 def other_fees_text(amounts: Amounts) -> str:
     """Fees by currency as JSON text, currencies ascending, amounts as decimal text."""
+    if not amounts:
+        return "{}"
     shown = {currency: plain_text(amount) for currency, amount in amounts if amount}
     return json.dumps(shown, separators=(",", ":"), sort_keys=True)
 
 
-def match_row(match: Match, run_id: str, run_tag: str) -> Row:
+def match_row(match: Match, run_id: str, run_tag: str, amount: Amount = to_decimal) -> Row:
     """A row of trade_match_history."""
     pnl = narrow(match.realized_pnl)
     return {
@@ -39,12 +43,12 @@ def match_row(match: Match, run_id: str, run_tag: str) -> Row:
         "symbol": match.symbol,
         "buy_order_id": match.buy_order_id,
         "sell_order_id": match.sell_order_id,
-        "matched_qty": to_decimal(match.qty),
-        "buy_price": to_decimal(match.buy_price),
-        "sell_price": to_decimal(match.sell_price),
-        "realized_pnl": to_decimal(pnl),
-        "fees": to_decimal(match.fees),
-        "net_pnl": to_decimal(pnl - match.fees),
+        "matched_qty": amount(match.qty),
+        "buy_price": amount(match.buy_price),
+        "sell_price": amount(match.sell_price),
+        "realized_pnl": amount(pnl),
+        "fees": amount(match.fees),
+        "net_pnl": amount(pnl - match.fees),
         "other_fees": other_fees_text(match.other_fees),
         "open_ts": match.open_ts,
         "match_ts": match.match_ts,
@@ -68,16 +72,16 @@ def _order(rows: Iterable[Row]) -> list[Row]:
     )
 
 
-def lot_rows(books: Iterable[Book], run_id: str) -> list[Row]:
+def lot_rows(books: Iterable[Book], run_id: str, amount: Amount = to_decimal) -> list[Row]:
     """open_positions_lots, oldest lot of a key first."""
     rows = [
         {
             **_key(book),
             "lot_id": lot_id(book.account_id, book.strategy_id, book.symbol, lot),
             "side": POSITION_TEXT[lot.side],
-            "qty_open": to_decimal(lot.qty_open),
-            "qty_rem": to_decimal(lot.qty_rem),
-            "avg_price": to_decimal(lot.price),
+            "qty_open": amount(lot.qty_open),
+            "qty_rem": amount(lot.qty_rem),
+            "avg_price": amount(lot.price),
             "open_ts": lot.open_ts,
             "updated_ts": lot.updated_ts,
             "run_id": run_id,
@@ -88,7 +92,7 @@ def lot_rows(books: Iterable[Book], run_id: str) -> list[Row]:
     return _order(rows)
 
 
-def rollup_rows(books: Iterable[Book], run_id: str) -> list[Row]:
+def rollup_rows(books: Iterable[Book], run_id: str, amount: Amount = to_decimal) -> list[Row]:
     """open_positions_rollup."""
     rows = []
     for book in books:
@@ -98,10 +102,10 @@ def rollup_rows(books: Iterable[Book], run_id: str) -> list[Row]:
                 {
                     **_key(book),
                     "side": POSITION_TEXT[position.side],
-                    "net_qty": to_decimal(position.net_qty),
-                    "avg_price": to_decimal(position.avg_price),
-                    "open_cost": to_decimal(narrow(position.open_cost)),
-                    "open_fees": to_decimal(position.open_fees),
+                    "net_qty": amount(position.net_qty),
+                    "avg_price": amount(position.avg_price),
+                    "open_cost": amount(narrow(position.open_cost)),
+                    "open_fees": amount(position.open_fees),
                     "other_fees": other_fees_text(position.other_fees),
                     "updated_ts": book.state.updated_ts,
                     "run_id": run_id,
@@ -110,7 +114,7 @@ def rollup_rows(books: Iterable[Book], run_id: str) -> list[Row]:
     return _order(rows)
 
 
-def realized_rows(books: Iterable[Book], run_id: str) -> list[Row]:
+def realized_rows(books: Iterable[Book], run_id: str, amount: Amount = to_decimal) -> list[Row]:
     """realized_pnl_latest: no row before a key's first match."""
     rows = []
     for book in books:
@@ -120,9 +124,9 @@ def realized_rows(books: Iterable[Book], run_id: str) -> list[Row]:
             rows.append(
                 {
                     **_key(book),
-                    "realized_pnl": to_decimal(pnl),
-                    "fees": to_decimal(state.fees),
-                    "net_pnl": to_decimal(pnl - state.fees),
+                    "realized_pnl": amount(pnl),
+                    "fees": amount(state.fees),
+                    "net_pnl": amount(pnl - state.fees),
                     "other_fees": other_fees_text(state.other_fees),
                     "updated_ts": state.matched_ts,
                     "run_id": run_id,

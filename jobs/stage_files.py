@@ -22,8 +22,8 @@ from jobs.values import doubles, is_number, is_text, is_time, whole_numbers
 from schemas.table import ARROW_TYPES, Column, Table, Type, file_columns
 from udfs import wide
 from udfs.bars import Bools
-from udfs.dense import OHLCV
 from udfs.errors import ConfigError, nearest
+from udfs.frames import OHLCV
 from udfs.ids import ID_LENGTH
 from udfs.money import units
 

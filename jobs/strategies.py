@@ -4,12 +4,13 @@
         --indicators runs/demo/indicator_history.parquet --out alone
     python -m jobs.strategies --config ... --indicators ... --out alone
 
-a task per row group (rows by symbol)
-  → keyed by symbol: all its rows in order of time, decided on in one piece (udfs/dense.py)
+a task per row group (rows by symbol), and where a strategy is intrabar per symbol of bars
+  → keyed by symbol: all its rows in order of time, decided on in one piece (udfs/dense.py,
+    udfs/intrabar.py)
   → one writer (the table in order, jobs/trace.py)
 
-Key: symbol. State: its rows until the input has ended. Invariant: the signals are those of a
-traced backtest, however the rows are split over files, at any parallelism.
+Key: symbol. State: its rows and bars until the input has ended. Invariant: the signals are those
+of a traced backtest, however the rows are split over files, at any parallelism.
 """
 
 import sys
@@ -20,15 +21,18 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from jobs import stage_files, stage_job, trace
-from jobs.sources import Place
+from jobs.sources import UNKNOWN, Place, Task
 from jobs.stage_files import Wanted
-from jobs.stage_job import RUN, Dataflow, Files, Stage, Written
-from jobs.symbol_stage import InputCounts, SymbolOut
+from jobs.stage_job import PRICES, RUN, Dataflow, Files, Stage, Written
+from jobs.symbol_stage import InputCounts, Intake, SymbolOut
 from schemas.market import INDICATOR_HISTORY
 from schemas.own_code import library
-from udfs import dense
-from udfs.dense import Frame, IndicatorRows
+from schemas.table import ARROW_TYPES
+from udfs import dense, intrabar
+from udfs.bars import Bars, join_bars
+from udfs.frames import Frame, IndicatorRows, symbol_frames
 from udfs.plan import RunPlan
+from udfs.signal_columns import concat_signals
 
 INDICATORS = "indicators"
 
@@ -39,12 +43,15 @@ def define(plan: RunPlan, files: Files) -> Dataflow:
     places, inputs = stage_files.plan_places(
         stage_files.find_files(wanted, files[INDICATORS]), wanted
     )
+    tasks, bar_inputs = [], []
+    if any(strategy.intrabar for strategy in plan.strategies):
+        tasks, bar_inputs = stage_job.bar_tasks(plan, files[PRICES])
     return Dataflow(
-        tasks=places,
+        tasks=[*tasks, *places],
         read=partial(by_symbol, plan, wanted),
-        fold=partial(decide, plan),
+        fold=partial(decide, plan, wanted),
         write=partial(tables, plan),
-        inputs=inputs,
+        inputs=[*bar_inputs, *inputs],
     )
 
 
@@ -59,9 +66,16 @@ def wanted_rows(plan: RunPlan) -> Wanted:
     return stage_files.wanted(f"--{INDICATORS}", INDICATOR_HISTORY, keys, sorted(names))
 
 
-def by_symbol(plan: RunPlan, wanted: Wanted, place: Place) -> Iterator[tuple[str, pa.Table | int]]:
-    """A row group's final rows by symbol; to the writer, how many are of unknown symbols."""
-    rows = stage_files.read_place(place, wanted)
+def by_symbol(
+    plan: RunPlan, wanted: Wanted, task: Task | Place
+) -> Iterator[tuple[str, pa.Table | Bars | int]]:
+    """A symbol's bars, or final rows by symbol; to the writer, how many are of unknown symbols."""
+    if isinstance(task, Task):
+        if task.symbol != UNKNOWN:
+            for bars in Intake(plan, task).read(lambda rows: None):
+                yield task.symbol, bars
+        return
+    rows = stage_files.read_place(task, wanted)
     known = [symbol.symbol for symbol in plan.symbols]
     inside = rows.filter(pc.is_in(rows["symbol"], value_set=pa.array(known, pa.string())))
     yield RUN, rows.num_rows - inside.num_rows
@@ -70,13 +84,26 @@ def by_symbol(plan: RunPlan, wanted: Wanted, place: Place) -> Iterator[tuple[str
         yield symbol, stage_files.rows_of(final, "symbol", symbol)
 
 
-def decide(plan: RunPlan, symbol: str, pieces: list[pa.Table]) -> Iterator[SymbolOut]:
+def decide(
+    plan: RunPlan, wanted: Wanted, symbol: str, values: list[pa.Table | Bars]
+) -> Iterator[SymbolOut]:
     """A symbol's signals."""
-    rows = stage_files.first_rows(pa.concat_tables(pieces), INDICATOR_HISTORY).sort_by("ts")
-    frames = dense.symbol_frames(plan, symbol, library(plan.own))
+    pieces = [value for value in values if isinstance(value, pa.Table)]
+    rows = pa.concat_tables([empty_rows(wanted), *pieces])
+    rows = stage_files.first_rows(rows, INDICATOR_HISTORY).sort_by("ts")
+    bars = join_bars([value for value in values if isinstance(value, Bars)])
+    frames = symbol_frames(plan, symbol, library(plan.own))
     by_frame = [frame_rows(rows, frame) for frame in frames.frames]
-    _, signals = dense.decide(dense.initial_rows(frames), by_frame, frames)
-    yield SymbolOut(symbol, signals, None, [], InputCounts(), [])
+    start = dense.initial_rows(frames)
+    _, signals = dense.decide(start, by_frame, frames)
+    _, more = intrabar.watch(intrabar.initial_state(frames), bars, frames, start, by_frame)
+    yield SymbolOut(symbol, concat_signals([signals, more]), None, [], InputCounts(), [])
+
+
+def empty_rows(wanted: Wanted) -> pa.Table:
+    """No rows: there are none before a timeframe's first bar is final."""
+    types = [(column.name, ARROW_TYPES[column.type]) for column in wanted.columns]
+    return pa.schema(types).empty_table()
 
 
 def frame_rows(rows: pa.Table, frame: Frame) -> IndicatorRows:
@@ -98,7 +125,10 @@ def tables(plan: RunPlan, values: list[SymbolOut | int]) -> Written:
 STAGE = Stage(
     name="strategies",
     doc=__doc__,
-    files={INDICATORS: "indicator_history of a traced run: files, folders or patterns"},
+    files={
+        INDICATORS: "indicator_history of a traced run: files, folders or patterns",
+        PRICES: "bars instead of prices.files: paths or patterns; read for intrabar strategies",
+    },
     define=define,
 )
 

@@ -12,8 +12,9 @@ from udfs import dense
 from udfs.bar_checks import VALID, BarState, Checked, check_bars
 from udfs.bars import Bars, Floats, Ints, cut
 from udfs.days import day_starts, local_day
-from udfs.dense import IndicatorRows, Signals, concat_signals
+from udfs.frames import IndicatorRows, symbol_frames
 from udfs.plan import RunPlan
+from udfs.signal_columns import Signals, concat_signals, no_signals
 
 Report = Callable[[int], None]
 
@@ -73,7 +74,7 @@ def count_unknown(plan: RunPlan, task: Task, report: Report) -> SymbolOut:
             unknown_symbol=counts.unknown_symbol + rows - outside,
         )
         report(rows)
-    return SymbolOut(UNKNOWN, dense.no_signals(), None, [], counts, [])
+    return SymbolOut(UNKNOWN, no_signals(), None, [], counts, [])
 
 
 def run_symbol(
@@ -85,7 +86,7 @@ def run_symbol(
     """
     if task.symbol == UNKNOWN:
         return count_unknown(plan, task, report)
-    frames = dense.symbol_frames(plan, task.symbol, library(plan.own))
+    frames = symbol_frames(plan, task.symbol, library(plan.own))
     state, intake = dense.initial_state(frames), Intake(plan, task)
     signals: list[Signals] = []
     indicators: list[IndicatorRows] = []
@@ -105,13 +106,13 @@ def run_indicators(plan: RunPlan, task: Task, report: Report) -> SymbolOut:
     """As `run_symbol` with a trace, without the strategies."""
     if task.symbol == UNKNOWN:
         return count_unknown(plan, task, report)
-    frames = dense.symbol_frames(plan, task.symbol, library(plan.own))
+    frames = symbol_frames(plan, task.symbol, library(plan.own))
     state, intake = dense.initial_indicators(frames), Intake(plan, task)
     indicators: list[IndicatorRows] = []
     for bars in intake.read(report):
         state, rows = dense.indicate(state, bars, frames)
         indicators.extend(rows)
-    signals = dense.no_signals()
+    signals = no_signals()
     return SymbolOut(task.symbol, signals, None, intake.rejects, intake.counts, indicators)
 
 

@@ -18,10 +18,11 @@ from schemas.own_code import library
 from udfs import bulk_ids
 from udfs.account_fold import CODES
 from udfs.bar_checks import BAR_CODES
-from udfs.dense import OHLCV, concat_signals, no_signals
+from udfs.frames import OHLCV
 from udfs.paper_broker import VENUE
 from udfs.plan import RunPlan
 from udfs.rows import DETAILS, Code
+from udfs.signal_columns import concat_signals, no_signals
 
 ACTIONS = ("SELL", "BUY")
 

@@ -15,19 +15,30 @@ from udfs.money import plain_text, units
 Value = str | int | float | bool | None
 Values = tuple[Value, ...]
 _PLAIN = frozenset({str, int, float, bool})
-_TEXTS = frozenset({Type.DECIMAL, Type.MAP_DECIMAL})
+_Codec = tuple[tuple[str, bool, Column], ...]  # name, whether plain values stay as they are
+# Asked for each row. A table is told by where it lies, as its own hash goes through all columns.
+_CODECS: dict[int, tuple[Table, _Codec]] = {}
 
 
 def encode(table: Table, row: Mapping[str, object]) -> Values:
     """A row by column name as the store's values; columns that are not there are null."""
+    held = _CODECS.get(id(table))
+    codec = _codec(table) if held is None else held[1]
     values: list[Value] = []
-    for column in table.stored:
-        value = row.get(column.name)
-        if type(value) in _PLAIN and column.type not in _TEXTS:
+    for name, is_plain, column in codec:
+        value = row.get(name)
+        if value is None or (is_plain and type(value) in _PLAIN):
             values.append(value)  # type: ignore[arg-type]
         else:
             values.append(_encoded(column, value))
     return tuple(values)
+
+
+def _codec(table: Table) -> _Codec:
+    texts = (Type.DECIMAL, Type.MAP_DECIMAL)
+    made = tuple((column.name, column.type not in texts, column) for column in table.stored)
+    _CODECS[id(table)] = (table, made)
+    return made
 
 
 def key_values(table: Table, row: Mapping[str, object]) -> Values:
@@ -36,11 +47,11 @@ def key_values(table: Table, row: Mapping[str, object]) -> Values:
 
 
 def _encoded(column: Column, value: object) -> Value:
-    if value is None:
-        return None
     if column.type is Type.DECIMAL:
         return decimal_text(value)
     if column.type is Type.MAP_DECIMAL:
+        if value == "{}":
+            return ""
         held = json.loads(str(value))
         return ",".join(f"{name}={held[name]}" for name in sorted(held))
     if isinstance(value, str | int | float | bool):

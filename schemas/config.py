@@ -72,7 +72,7 @@ def config_as_dict(config: Config) -> dict[str, Any]:
     for strategy in tree["strategies"]:
         strategy["timeframe"] = strategy["timeframe"] or config.prices.timeframe
         strategy["symbols"] = strategy["symbols"] or list(config.symbols)
-        for name in ("module", "params", "grid", "sets"):
+        for name in ("module", "from", "params", "grid", "sets"):
             if strategy[name] is None:
                 del strategy[name]
     for account, dumped in zip(config.accounts, tree["accounts"], strict=True):

@@ -24,7 +24,7 @@ PRICE_1M_HISTORY = Table(
     doc="Valid bars of the base timeframe (1m unless `prices.timeframe` says otherwise).",
     bucket_key=("symbol",),
     written_by="feed",
-    read_by="indicators, paper broker, monitor",
+    read_by="indicators, strategies that are intrabar, paper broker, monitor",
 )
 
 PRICE_REJECTS = Table(

@@ -21,6 +21,10 @@ from udfs.plan import (
 )
 from udfs.timeframes import DAY_MS, span_ms, timeframe_ms
 
+INTRABAR_VERSION = (
+    "+intrabar"  # tells the signals of such a strategy from those of the same without
+)
+
 
 def plan_run(
     config: Config,
@@ -108,17 +112,22 @@ def _strategies(
 
 def _strategy(strategy: StrategyConfig, combination: Combination, config: Config) -> StrategyPlan:
     timeframe = strategy.timeframe or config.prices.timeframe
+    length_ms = timeframe_ms(timeframe)
+    # A base bar is finished at its close, so there is nothing else to look at.
+    intrabar = strategy.intrabar and length_ms > timeframe_ms(config.prices.timeframe)
     kind = library(config.own).kinds[strategy.kind_name]
     return StrategyPlan(
         strategy_id=combination.strategy_id,
         family_id=strategy.id,
         kind=kind.name,
         timeframe=timeframe,
-        timeframe_ms=timeframe_ms(timeframe),
+        timeframe_ms=length_ms,
         params=dict(combination.params),
         params_hash=params_hash(combination.params),
-        version=kind.version,
+        version=kind.version + INTRABAR_VERSION if intrabar else kind.version,
         symbols=tuple(sorted(set(strategy.symbols or config.symbols))),
+        intrabar=intrabar,
+        from_ts=strategy.from_ts,
     )
 
 

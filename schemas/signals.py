@@ -6,7 +6,9 @@ SIGNAL_ID = Column(
     "signal_id", Type.STRING, "hash(run_id, strategy_id, symbol, signal_ts), 32 hex digits."
 )
 TIMEFRAME = Column("timeframe", Type.STRING, "Anchor timeframe of the strategy, such as 1m.")
-SIGNAL_TS = Column("signal_ts", Type.BIGINT, "Close time of the anchor bar, UTC ms.")
+SIGNAL_TS = Column(
+    "signal_ts", Type.BIGINT, "Close time of the anchor bar, or intrabar of a base bar, UTC ms."
+)
 ACTION = Column("action", Type.STRING, "BUY or SELL.")
 SIZE_HINT = Column("size_hint", Type.DOUBLE, "Factor on the account's size; 1.0 is the whole.")
 CONFIDENCE = Column("confidence", Type.DOUBLE, "0 to 1; built-in kinds say 1.0.")
@@ -22,12 +24,18 @@ STRATEGY_SIGNAL_HISTORY = Table(
         SIGNAL_TS,
         ACTION,
         Column(
-            "close", Type.DOUBLE, "Close of the anchor bar, in the quote currency; sizes use it."
+            "close",
+            Type.DOUBLE,
+            "Close of the bar that closes then, in the quote currency; sizes use it.",
         ),
         SIZE_HINT,
         CONFIDENCE,
         Column("reason", Type.STRING, "Rule that spoke."),
-        Column("strategy_version", Type.STRING, "Version of the strategy's kind."),
+        Column(
+            "strategy_version",
+            Type.STRING,
+            "Version of the strategy's kind; `+intrabar` behind it where it is.",
+        ),
         Column("params_hash", Type.STRING, "First 12 hex digits of SHA-256 of the parameters."),
         RUN_ID,
     ),

@@ -1,7 +1,8 @@
 """The live stages in one process: tables in memory, rows delivered in any order, crashes.
 
-History keeps the first row of a key, latest tables the last, as the store does. A crash takes a
-stage back to its last snapshot, and the tables keep what it had written since.
+History keeps the first row of a key, latest tables the last, as the store does. A log may keep the
+repeats, as Kafka's topics do. A crash takes a stage back to its last snapshot, and the tables keep
+what it had written since.
 """
 
 import copy
@@ -24,9 +25,10 @@ ENDED = "ended"  # marks a latest table's row in the log that is gone
 
 
 class Tables:
-    """All tables by name; a history table is a log, too."""
+    """All tables by name; a history table is a log, too, with `repeats` of each row or without."""
 
-    def __init__(self) -> None:
+    def __init__(self, repeats: bool = False) -> None:
+        self.repeats = repeats
         self.logs: dict[str, list[Row]] = {}
         self.rows: dict[str, dict[tuple[Any, ...], Row]] = {}
 
@@ -43,6 +45,8 @@ class Tables:
         elif table.kind is Kind.LATEST or key not in rows:
             rows[key] = row
             self.logs.setdefault(table.name, []).append(row)
+        elif self.repeats:
+            self.logs[table.name].append(row)
 
     def journal(self, table: Table, since_ms: int) -> list[Row]:
         """A history from the start: more than is asked for does no harm."""
@@ -55,6 +59,7 @@ class Node:
     def __init__(self, make: Callable[[], Stage], tables: Tables) -> None:
         self.make, self.tables = make, tables
         self.kept: dict[str, str] = {}
+        self.seen: dict[str, str] = {}
         self.told: dict[str, str] = {}
         self.states: dict[str, bytes | None] = {}
         self.memory: dict[str, Memory] = {}
@@ -66,15 +71,18 @@ class Node:
     def start(self) -> None:
         """As a new process finds what was kept."""
         self.stage = self.make()
-        self.order, self.tell = Order(self.stage, self.kept), Tell(self.stage, self.told)
+        self.order = Order(self.stage, self.kept, self.seen)
+        self.tell = Tell(self.stage, self.told)
 
     def snapshot(self) -> Any:
         """What a checkpoint holds."""
-        return copy.deepcopy((self.kept, self.told, self.states, self.memory, self.read))
+        held = (self.kept, self.seen, self.told, self.states, self.memory, self.read)
+        return copy.deepcopy(held)
 
     def crash(self, snapshot: Any) -> None:
         """Go back to a checkpoint."""
-        self.kept, self.told, self.states, self.memory, self.read = copy.deepcopy(snapshot)
+        held = copy.deepcopy(snapshot)
+        self.kept, self.seen, self.told, self.states, self.memory, self.read = held
         self.start()
 
     def step(self, pick: random.Random, now_ms: int) -> int:

@@ -32,7 +32,7 @@ def write_bars(folder: Path, row_group: int = 5_000) -> str:
 
 
 def config(prices: str, **changes: Any) -> dict[str, Any]:
-    """All six kinds, a grid, an own one, and three accounts: capped, budgeted and free."""
+    """All six kinds, a grid, an own one, three intrabar; accounts capped, budgeted and free."""
     names = [spec.symbol for spec in EXAMPLE_SYMBOLS]
     kinds = [
         ("cross", "ema_cross", "1m", {"params": {"fast": 9, "slow": 21}}),
@@ -46,7 +46,18 @@ def config(prices: str, **changes: Any) -> dict[str, Any]:
     ]  # fmt: skip
     straight = {"entry": 20, "mean": 30, "straight": 10, "least": 0.3}
     own = {"id": "own", "module": OWN, "timeframe": "5m", "params": straight}
-    ids = [*(one[0] for one in kinds), "own"]
+    pull = {"trend_tf": "15m", "trend_ema": 10, "rsi_period": 7, "low": 40, "high": 65}
+    intrabar = [
+        {
+            "id": "early",
+            "kind": "bollinger_breakout",
+            "timeframe": "15m",
+            "params": {"period": 20, "k": 1.5},
+        },
+        {"id": "early-own", "module": OWN, "timeframe": "15m", "params": straight},
+        {"id": "early-pull", "kind": "trend_pullback", "timeframe": "5m", "params": pull},
+    ]
+    ids = [*(one[0] for one in kinds), "own", *(str(one["id"]) for one in intrabar)]
     return {
         "run.id": "small",
         "prices.files": prices,
@@ -57,6 +68,7 @@ def config(prices: str, **changes: Any) -> dict[str, Any]:
                 for name, kind, frame, params in kinds
             ),
             own,
+            *(one | {"intrabar": True} for one in intrabar),
         ],
         "accounts": [
             {"id": "capped", "strategies": ids[:6], "sizing": {"notional": "5000"},

@@ -15,7 +15,7 @@ from contextlib import contextmanager
 from email.utils import formatdate
 from enum import Enum
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 from urllib.parse import parse_qs, urlsplit
 
 MINUTE = 60_000
@@ -68,6 +68,9 @@ def daily(bars: list[Kline]) -> list[Kline]:
     ]
 
 
+Server = TypeVar("Server", bound=ThreadingHTTPServer)
+
+
 class VenueServer(ThreadingHTTPServer):
     """Serves `bars` (of a minute, as they are) as BTC/USDT of Binance and BTC/USD of Kraken.
 
@@ -76,9 +79,10 @@ class VenueServer(ThreadingHTTPServer):
     """
 
     daemon_threads = True
+    handler: "type[BaseHTTPRequestHandler]"
 
     def __init__(self, bars: list[Kline]) -> None:
-        super().__init__(("127.0.0.1", 0), _Handler)
+        super().__init__(("127.0.0.1", 0), self.handler)
         self.bars = bars
         self.now_ms: int | None = None
         self.overlap = 0
@@ -92,6 +96,10 @@ class VenueServer(ThreadingHTTPServer):
     def url(self) -> str:
         return f"http://127.0.0.1:{self.server_port}"
 
+    def bars_of(self, market: str) -> list[Kline]:
+        """The bars of a market, by the venue's name of it."""
+        return self.bars
+
     def since(self, bars: list[Kline], since: int, limit: int, step: int) -> list[Kline]:
         """A page of bars."""
         first = next((n for n, bar in enumerate(bars) if bar.ts >= since), len(bars))
@@ -102,7 +110,7 @@ class VenueServer(ThreadingHTTPServer):
         """A client that went away is none of its business."""
 
 
-class _Handler(BaseHTTPRequestHandler):
+class Handler(BaseHTTPRequestHandler):
     server: VenueServer
     protocol_version = "HTTP/1.1"
     wbufsize = 65_536  # an answer in one piece: in two it would wait 40 ms for an acknowledgement
@@ -120,6 +128,9 @@ class _Handler(BaseHTTPRequestHandler):
         self.server.requests += 1
         address = urlsplit(self.path)
         query = {name: values[0] for name, values in parse_qs(address.query).items()}
+        if address.path.endswith(("/time", "/Time")):
+            self._send(200, json.dumps(self._time(address.path)))
+            return
         if not address.path.endswith(("/klines", "/OHLC")):
             self._send(200, json.dumps(LISTS.get(address.path, {})))
             return
@@ -168,10 +179,19 @@ class _Handler(BaseHTTPRequestHandler):
         if cut is not None:
             self.close_connection = True
 
+    def _time(self, path: str) -> dict[str, Any]:
+        """Binance: ms; Kraken: whole seconds."""
+        now_ms = self.server.now_ms
+        now_ms = int(time.time() * 1000) if now_ms is None else now_ms
+        if path.endswith("/time"):
+            return {"serverTime": now_ms}
+        return {"error": [], "result": {"unixtime": now_ms // 1000, "rfc1123": ""}}
+
     def _klines(self, query: dict[str, str]) -> list[list[Any]]:
         """Binance: the first `limit` bars from startTime on."""
         step = BINANCE_INTERVALS[query["interval"]]
-        bars = daily(self.server.bars) if step == DAY else self.server.bars
+        bars = self.server.bars_of(query["symbol"])
+        bars = daily(bars) if step == DAY else bars
         page = self.server.since(bars, int(query["startTime"]), int(query["limit"]), step)
         return [
             [bar.ts, *bar[1:], bar.ts + step - 1, "10.5", 12, "0.5", "5.25", "0"] for bar in page
@@ -180,7 +200,8 @@ class _Handler(BaseHTTPRequestHandler):
     def _ohlc(self, query: dict[str, str]) -> dict[str, Any]:
         """Kraken: the newest 720 bars after `since` (s), whatever it is; the last is not over."""
         step = int(query["interval"]) * MINUTE
-        bars = daily(self.server.bars) if step == DAY else self.server.bars
+        bars = self.server.bars_of(query["pair"])
+        bars = daily(bars) if step == DAY else bars
         page = [bar for bar in bars[-KRAKEN_NEWEST:] if bar.ts > int(query["since"]) * 1000]
         rows = [
             [bar.ts // 1000, bar.open, bar.high, bar.low, bar.close, "10.02", bar.volume, 12]
@@ -190,10 +211,19 @@ class _Handler(BaseHTTPRequestHandler):
         return {"error": [], "result": {"XXBTZUSD": rows, "last": last}}
 
 
+VenueServer.handler = Handler
+
+
 @contextmanager
 def serving(bars: list[Kline]) -> Iterator[VenueServer]:
     """A server in a thread, for as long as the block lasts."""
-    server = VenueServer(bars)
+    with running(VenueServer(bars)) as server:
+        yield server
+
+
+@contextmanager
+def running(server: Server) -> Iterator[Server]:
+    """The same of a server that was made."""
     thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02})
     thread.start()
     try:

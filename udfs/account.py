@@ -12,9 +12,9 @@ import numpy as np
 import numpy.typing as npt
 
 from udfs.bars import Bools, Floats, Ints
-from udfs.dense import NO_NEXT, Actions, Indices, Signals, concat_signals, no_signals
 from udfs.engine import EngineState
 from udfs.plan import AccountPlan, RunPlan, SymbolPlan
+from udfs.signal_columns import NO_NEXT, Actions, Indices, Signals, concat_signals, no_signals
 
 Pairs = Ints  # int64[n, 2]: 128-bit little-endian (low bits, high), in units of 10^-18
 NULL = -1

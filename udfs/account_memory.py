@@ -3,7 +3,7 @@
 from typing import NamedTuple
 
 from udfs.bars import Bools, Floats, Ints
-from udfs.dense import Actions, Indices
+from udfs.signal_columns import Actions, Indices
 
 
 class Events(NamedTuple):

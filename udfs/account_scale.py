@@ -8,11 +8,11 @@ from udfs.account import NULL, AccountInput
 from udfs.account_memory import Events, Rules
 from udfs.bars import Ints
 from udfs.compiled import njit
-from udfs.dense import NO_NEXT
 from udfs.money import DECIMALS, UNIT
 from udfs.paper_broker import BPS
 from udfs.plan import AccountPlan, RunPlan, SymbolPlan
 from udfs.prices import decimals_of, price_integers
+from udfs.signal_columns import NO_NEXT
 from udfs.wide import LIMIT, divide_half_even, from_ints, multiply
 
 FEE_DECIMALS = 12

@@ -1,5 +1,6 @@
 """Bars of one symbol as columns."""
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -31,6 +32,13 @@ def cut(bars: Bars, start: int, stop: int) -> Bars:
         bars.close[start:stop],
         bars.volume[start:stop],
     )
+
+
+def join_bars(pieces: Sequence[Bars]) -> Bars:
+    """Pieces of bars one after another."""
+    none = np.empty(0)
+    start = Bars(np.empty(0, dtype=np.int64), none, none, none, none, none)
+    return Bars._make(np.concatenate(parts) for parts in zip(start, *pieces, strict=True))
 
 
 def next_bars(ts: Ints, bars: Bars) -> Ints:

@@ -12,8 +12,8 @@ import numpy.typing as npt
 
 from udfs.bars import Ints
 from udfs.compiled import njit
-from udfs.dense import Indices
 from udfs.ids import ID_LENGTH, SEPARATOR
+from udfs.signal_columns import Indices
 
 Ids = npt.NDArray[np.uint8]
 Words = npt.NDArray[np.uint32]

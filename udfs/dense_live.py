@@ -10,14 +10,20 @@ from typing import Any
 import numpy as np
 
 from udfs import features as feature_kernels
-from udfs.bars import Bars
-from udfs.dense import OHLCV, Frame, IndicatorRows, IndicatorState, LastRow, SymbolFrames, indicate
+from udfs import intrabar
+from udfs.bars import Bars, Floats
+from udfs.dense import IndicatorState, decide, indicate, initial_indicators, initial_rows
 from udfs.errors import InvariantError
+from udfs.frames import OHLCV, Frame, IndicatorRows, LastRow, SymbolFrames
+from udfs.ids import hash_id
+from udfs.intrabar import Watch
 from udfs.resample import close_window, open_window
 
 STATE_VERSION = 1
+NO_BARS = Bars(np.empty(0, np.int64), *(np.empty(0) for _ in range(5)))
 INDICATORS = "indicators"
 ROWS = "strategies"
+WATCHED = "bars that are not finished"
 
 
 def tick(
@@ -50,6 +56,54 @@ def unfinished(state: tuple[IndicatorState, ...], symbol: SymbolFrames) -> list[
     ]
 
 
+def catch_up(
+    bars: Bars, symbol: SymbolFrames, tick_ts: int
+) -> tuple[tuple[IndicatorState, ...], tuple[LastRow, ...], tuple[Watch, ...]]:
+    """What `tick`, `decide` and `watch` carry after all of these bars and the tick `tick_ts`.
+
+    For a symbol whose timeframes or features are others than those of the state that it has.
+    """
+    state, rows = indicate(initial_indicators(symbol), bars, symbol)
+    start = initial_rows(symbol)
+    watched, _ = intrabar.watch(intrabar.initial_state(symbol), bars, symbol, start, rows)
+    last, _ = decide(start, rows, symbol)
+    state, rows = tick(state, NO_BARS, symbol, tick_ts)
+    watched, _ = intrabar.watch(watched, NO_BARS, symbol, last, rows, tick_ts)
+    last, _ = decide(last, rows, symbol)
+    return state, last, watched
+
+
+def shape(symbol: SymbolFrames) -> str:
+    """The timeframes of a symbol and their features, in short; state fits those of its own."""
+    parts = (name for one in symbol.frames for name in (one.timeframe, *one.features.names))
+    lent = (name for one in symbol.frames for name in (one.timeframe, *one.borrowed))
+    return hash_id(*parts, "", *lent)[:12]
+
+
+def watched_shape(symbol: SymbolFrames) -> str:
+    """The same of what is watched intrabar, with the strategies that do."""
+    parts: list[str] = []
+    for one in symbol.intrabar:
+        parts += [one.timeframe, *one.features.names, "", *one.borrowed, ""]
+        parts += [strategy.plan.strategy_id for strategy in one.strategies]
+    return hash_id(*parts)[:12]
+
+
+def fits(data: bytes, symbol: SymbolFrames) -> bool:
+    """Whether what `dump_decider` gave is of this symbol's shape."""
+    _, _, watched = data.partition(b"\n")
+    if not watched or not symbol.intrabar:
+        return not watched and not symbol.intrabar and has_shape(data, symbol)
+    held = json.loads(watched.partition(b"\n")[0])["shape"]
+    return has_shape(data, symbol) and bool(held == watched_shape(symbol))
+
+
+def has_shape(data: bytes, symbol: SymbolFrames) -> bool:
+    """Whether a state that was dumped is one of this symbol's shape; older states don't say."""
+    head: dict[str, Any] = json.loads(data.partition(b"\n")[0])
+    return bool(head.get("shape", shape(symbol)) == shape(symbol))
+
+
 def _rows(
     carried: IndicatorState, bars: Bars, frame: Frame
 ) -> tuple[feature_kernels.State, IndicatorRows]:
@@ -65,43 +119,95 @@ def ends_window(symbol: SymbolFrames, tick_ts: int) -> bool:
     return any(tick_ts % length == 0 for length in lengths)
 
 
-def dump_indicators(state: tuple[IndicatorState, ...]) -> bytes:
-    """The state of `tick` as bytes: a line of JSON, then all its doubles."""
-    vectors = [[one.window, *one.kernels] for one in state]
-    sizes = [[len(vector) for vector in frame] for frame in vectors]
-    held = {"kind": INDICATORS, "version": STATE_VERSION, "sizes": sizes}
-    doubles = [vector.astype("<f8").tobytes() for frame in vectors for vector in frame]
-    return json.dumps(held).encode() + b"\n" + b"".join(doubles)
+def ends_bar(symbol: SymbolFrames, tick_ts: int) -> bool:
+    """Whether a bar that strategies look at before it is finished ends at a tick."""
+    return any(tick_ts % frame.length_ms == 0 for frame in symbol.intrabar)
+
+
+def dump_indicators(state: tuple[IndicatorState, ...], of: str) -> bytes:
+    """The state of `tick`, of that `shape`, as bytes: a line of JSON, then all its doubles."""
+    return _dump(INDICATORS, of, [[one.window, *one.kernels] for one in state], {})
 
 
 def load_indicators(data: bytes) -> tuple[IndicatorState, ...]:
     """What `dump_indicators` wrote; InvariantError where it was something else."""
-    head, _, body = data.partition(b"\n")
-    sizes = _checked(head, INDICATORS)["sizes"]
-    if len(body) != 8 * sum(sum(frame) for frame in sizes):
-        raise InvariantError("the state of the indicators is damaged: its length is wrong")
-    doubles = np.frombuffer(body, dtype="<f8").astype(np.float64)
-    state: list[IndicatorState] = []
-    at = 0
-    for frame in sizes:
-        vectors = []
-        for size in frame:
-            vectors.append(doubles[at : at + size].copy())
-            at += size
-        state.append(IndicatorState(vectors[0], tuple(vectors[1:])))
-    return tuple(state)
+    _, vectors = _load(INDICATORS, data)
+    return tuple(IndicatorState(window, tuple(kernels)) for window, *kernels in vectors)
 
 
-def dump_rows(state: tuple[LastRow, ...]) -> bytes:
-    """The state of `decide` as bytes: JSON, doubles by their shortest text."""
+def dump_decider(
+    last: tuple[LastRow, ...], watched: tuple[Watch, ...], symbol: SymbolFrames
+) -> bytes:
+    """The states of `decide` and `watch` as bytes; the latter only where there is one."""
+    rows = dump_rows(last, shape(symbol))
+    if not watched:
+        return rows
+    more = {
+        "previous": [[one.previous.close_ts, dict(one.previous.columns)] for one in watched],
+        "given": [one.given.tolist() for one in watched],
+    }
+    vectors = [[one.window, *one.kernels] for one in watched]
+    return rows + b"\n" + _dump(WATCHED, watched_shape(symbol), vectors, more)
+
+
+def load_decider(data: bytes) -> tuple[tuple[LastRow, ...], tuple[Watch, ...]]:
+    """What `dump_decider` wrote; InvariantError where it was something else."""
+    rows, _, watched = data.partition(b"\n")
+    return load_rows(rows), _load_watched(watched) if watched else ()
+
+
+def _load_watched(data: bytes) -> tuple[Watch, ...]:
+    head, vectors = _load(WATCHED, data)
+    return tuple(
+        Watch(
+            window=window,
+            kernels=tuple(kernels),
+            previous=LastRow(int(close_ts), columns),
+            given=np.array(given, dtype=np.int64),
+        )
+        for (window, *kernels), (close_ts, columns), given in zip(
+            vectors, head["previous"], head["given"], strict=True
+        )
+    )
+
+
+def dump_rows(state: tuple[LastRow, ...], of: str) -> bytes:
+    """The state of `decide`, of that `shape`, as bytes: JSON, doubles by their shortest text."""
     rows = [[row.close_ts, dict(row.columns)] for row in state]
-    return json.dumps({"kind": ROWS, "version": STATE_VERSION, "rows": rows}).encode()
+    held = {"kind": ROWS, "version": STATE_VERSION, "shape": of, "rows": rows}
+    return json.dumps(held).encode()
 
 
 def load_rows(data: bytes) -> tuple[LastRow, ...]:
     """What `dump_rows` wrote; InvariantError where it was something else."""
     rows = _checked(data, ROWS)["rows"]
     return tuple(LastRow(int(close_ts), columns) for close_ts, columns in rows)
+
+
+def _dump(kind: str, of: str, vectors: list[list[Floats]], more: dict[str, Any]) -> bytes:
+    """Vectors as a line of JSON with their sizes and `more`, and then all their doubles."""
+    sizes = [[len(vector) for vector in frame] for frame in vectors]
+    held = {"kind": kind, "version": STATE_VERSION, "shape": of, "sizes": sizes, **more}
+    doubles = [vector.astype("<f8").tobytes() for frame in vectors for vector in frame]
+    return json.dumps(held).encode() + b"\n" + b"".join(doubles)
+
+
+def _load(kind: str, data: bytes) -> tuple[dict[str, Any], list[list[Floats]]]:
+    """(the JSON, the vectors) that `_dump` wrote."""
+    line, _, body = data.partition(b"\n")
+    head = _checked(line, kind)
+    sizes = head["sizes"]
+    if len(body) != 8 * sum(sum(frame) for frame in sizes):
+        raise InvariantError(f"the state of the {kind} is damaged: its length is wrong")
+    doubles = np.frombuffer(body, dtype="<f8").astype(np.float64)
+    vectors: list[list[Floats]] = []
+    at = 0
+    for frame in sizes:
+        vectors.append([])
+        for size in frame:
+            vectors[-1].append(doubles[at : at + size].copy())
+            at += size
+    return head, vectors
 
 
 def _checked(data: bytes, kind: str) -> dict[str, Any]:

@@ -25,7 +25,9 @@ class StrategyPlan(NamedTuple):
     """One strategy with one set of parameters; a grid has become one of these per combination.
 
     `family_id` is the id that the configuration gives (a grid's own id, else the strategy's id).
-    `timeframe_ms` is the anchor's; `symbols` are those it runs on, ascending.
+    `timeframe_ms` is the anchor's; `symbols` are those it runs on, ascending. `intrabar`: it looks
+    at the anchor's bar at every base close, which is more than its end. It gives no signal at or
+    before `from_ts`; None: from the start of the run.
     """
 
     strategy_id: str
@@ -37,6 +39,8 @@ class StrategyPlan(NamedTuple):
     params_hash: str
     version: str
     symbols: tuple[str, ...]
+    intrabar: bool = False
+    from_ts: int | None = None
 
 
 class AccountPlan(NamedTuple):

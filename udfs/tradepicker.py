@@ -232,7 +232,7 @@ def apply_change(
     """
     name = (change.strategy_id, change.symbol)
     key = state.get(name, EMPTY)
-    if change.seq <= key.seq or any(other.seq == change.seq for other in key.early):
+    if knows_change(state, change):
         return state, 0
     waiting = sorted((*key.early, change), key=lambda other: other.seq)
     over_cap = 0
@@ -245,6 +245,12 @@ def apply_change(
             over_cap += len({n[1] for n, k in state.items() if k.net_qty}) > cap
     state = {**state, name: key._replace(early=tuple(waiting))}
     return state, over_cap
+
+
+def knows_change(state: GateState, change: PositionChange) -> bool:
+    """Whether the change was applied, or waits for those before it."""
+    key = state.get((change.strategy_id, change.symbol), EMPTY)
+    return change.seq <= key.seq or any(other.seq == change.seq for other in key.early)
 
 
 def _after_change(key: GateKey, change: PositionChange) -> GateKey:

@@ -1,13 +1,15 @@
 """Kills the one tablet server of a store under load: which acknowledged rows are there afterwards?
 
-    python benchmarks/live/kill_tablet_server.py [KILLS] [--naive]
+    python benchmarks/live/kill_tablet_server.py [KILLS] [--naive | --pause SECONDS [SERVER]]
 
 --naive starts the tablet server again beside a living coordinator; else `revive` of
-jobs/fluss_run.py does it. Needs the jars of `make jars`.
+jobs/fluss_run.py does it. --pause stops it, or another server, by SIGSTOP for so long instead.
+Needs the jars of `make jars`.
 """
 
 import asyncio
 import random
+import signal
 import sys
 import tempfile
 import threading
@@ -68,6 +70,17 @@ class Load:
             self.acknowledged += ROWS_AT_ONCE
             await asyncio.sleep(0.005)
 
+    async def read_once_it_can(self) -> list[int]:
+        until = time.monotonic() + PATIENCE_S
+        while True:
+            try:
+                return await self.read()
+            except fluss.FlussError as error:
+                if time.monotonic() > until:
+                    raise
+                self.failures.append(f"reading: {error}".splitlines()[0][:100])
+                await asyncio.sleep(0.5)
+
     async def read(self) -> list[int]:
         connection = await fluss.FlussConnection.create(self.config)
         scanner = await (await connection.get_table(TABLE)).new_scan().create_log_scanner()
@@ -95,10 +108,28 @@ def kill(started: fluss_run.Running, load: Load, naive: bool) -> float:
     return time.monotonic() - since
 
 
+def pause(started: fluss_run.Running, load: Load, name: str, seconds: float) -> float:
+    """Stop a server for a while; seconds from its going on until a write is acknowledged again."""
+    process = started.processes[name]
+    process.send_signal(signal.SIGSTOP)
+    time.sleep(seconds)
+    before, since = load.acknowledged, time.monotonic()
+    process.send_signal(signal.SIGCONT)
+    while load.acknowledged <= before + ROWS_AT_ONCE and time.monotonic() - since < PATIENCE_S:
+        time.sleep(0.02)
+    return time.monotonic() - since
+
+
 def main() -> None:
-    """Kill, read, count."""
-    naive = "--naive" in sys.argv
-    kills = next((int(text) for text in sys.argv[1:] if text.isdigit()), 10)
+    """Kill or stop, read, count."""
+    naive, given = "--naive" in sys.argv, sys.argv[1:]
+    paused: tuple[str, float] | None = None
+    if "--pause" in given:
+        at = given.index("--pause")
+        seconds, server = (*given[at + 1 : at + 3], "tablet-0")[:2]
+        paused = (server, float(seconds))
+        del given[at : at + 3]
+    kills = next((int(text) for text in given if text.isdigit()), 10)
     chance = random.Random(4)
     with tempfile.TemporaryDirectory() as folder:
         store = fluss_store.configure(Path(folder), fluss_store.free_ports())
@@ -110,10 +141,11 @@ def main() -> None:
             away = []
             for _ in range(kills):
                 time.sleep(chance.uniform(1, 7))
-                away.append(kill(started, load, naive))
+                away.append(pause(started, load, *paused) if paused else kill(started, load, naive))
+                print(f"away {away[-1]:.1f} s", flush=True)
             load.wanted = False
             writer.join()
-            found = asyncio.run(load.read())
+            found = asyncio.run(load.read_once_it_can())
     lost = load.acknowledged - len(set(found) & set(range(load.acknowledged)))
     print(f"kills {kills}, acknowledged {load.acknowledged}, lost {lost}", end=", ")
     print(f"twice {len(found) - len(set(found))}, away s {sorted(round(s, 1) for s in away)}")

@@ -1,6 +1,6 @@
 """How long a minute takes through the live jobs, hop by hop, on a stack of its own.
 
-    python benchmarks/live/latency.py [SYMBOLS STRATEGIES [MINUTES [SECONDS
+    python benchmarks/live/latency.py [--kafka] [SYMBOLS STRATEGIES [MINUTES [SECONDS
         [TASK_MANAGERS [PARALLELISM]]]]]]
 
 Every SECONDS (1) a minute of bars is written and then its progress row. From that write on: when
@@ -14,7 +14,8 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +24,9 @@ import numpy as np
 
 from jobs.stack import control, ending
 from jobs.store import reading
-from jobs.store.client import Client, Writing
+from jobs.store.client import Writing, open_client
+from jobs.store.kafka_session import Session
+from jobs.store.place import FLUSS, KAFKA, StorePlace
 from schemas.config import parse_config
 from schemas.market import PRICE_1M_HISTORY
 from schemas.ops import PROGRESS, PROGRESS_GAPS
@@ -49,7 +52,8 @@ KINDS: tuple[tuple[str, dict[str, Any]], ...] = (
 
 def main() -> None:
     """Run and print."""
-    given = [int(text) for text in sys.argv[1:]]
+    store = KAFKA if "--kafka" in sys.argv else FLUSS
+    given = [int(text) for text in sys.argv[1:] if not text.startswith("--")]
     symbols, strategies, minutes, seconds, managers, parallelism = (
         *given,
         *(10, 6, 240, 1, 1, 1)[len(given) :],
@@ -57,13 +61,13 @@ def main() -> None:
     with tempfile.TemporaryDirectory(prefix="tradeflow-latency-") as name:
         folder = Path(name) / "stack"
         live = {"live.task_managers": managers, "live.parallelism": parallelism}
-        tree = configuration(symbols, strategies) | live
+        tree = configuration(symbols, strategies) | live | {"store.kind": store}
         try:
             up = control.up(parse_config(tree), folder, note=print)
             if up.problems:
                 sys.exit("\n".join(up.problems))
-            measure(up.stack.bootstrap, up.stack.database, symbols, minutes, seconds)
-            with Client(up.stack.bootstrap, up.stack.database) as client:
+            measure(up.stack.store, symbols, minutes, seconds)
+            with open_client(up.stack.store) as client:
                 gaps = reading.log(client, PROGRESS_GAPS)
             print(f"went on without another: {len(gaps)}", *gaps[:5], sep="\n")
         finally:
@@ -91,26 +95,39 @@ def configuration(symbols: int, strategies: int) -> dict[str, Any]:
             },
         ],
         "engine.outputs": "full",
-        "store.kind": "fluss",
     }
 
 
-def measure(bootstrap: str, database: str, symbols: int, minutes: int, seconds: float) -> None:
+class Seen:
+    """When rows were seen first: progress by stage, accepted rows by tick (first and last)."""
+
+    def __init__(self) -> None:
+        self.at: dict[tuple[str, str, int], float] = {}
+        self.counts: dict[int, int] = {}
+
+    def take(self, table: Table, row: Mapping[str, Any]) -> None:
+        """A row that has come now."""
+        now, ts = time.perf_counter(), row["ts"]
+        if table is PROGRESS:
+            self.at.setdefault((row["stage"], row["instance"], ts), now)
+            self.at[row["stage"], "last", ts] = now
+        else:
+            self.counts[ts] = self.counts.get(ts, 0) + 1
+            self.at.setdefault(("accepted", "first", ts), now)
+            self.at["accepted", "last", ts] = now
+
+
+def measure(place: StorePlace, symbols: int, minutes: int, seconds: float) -> None:
     """Feed, watch, and print the figures."""
     specs = [
         SymbolSpec(f"S{n:02d}USD", 100.0 + n, 4, 0.04, 0.5, 30.0, 1.0, 3) for n in range(symbols)
     ]
     bars = simulate(7, specs, START, WARM_MINUTES + minutes + 1)
-    seen: dict[tuple[str, str, int], float] = {}
-    counts: dict[int, int] = {}
-    ready, done = threading.Event(), threading.Event()
-    watching = threading.Thread(
-        target=lambda: asyncio.run(watch(bootstrap, database, seen, counts, ready, done))
-    )
-    watching.start()
-    ready.wait()
+    all_seen, done = Seen(), threading.Event()
+    watching = watch(place, all_seen, done)
+    seen, counts = all_seen.at, all_seen.counts
     written: dict[int, float] = {}
-    with Client(bootstrap, database) as client:
+    with open_client(place, writer="feed" if place.kind == KAFKA else None) as client:
         for minute in range(WARM_MINUTES + minutes):
             began = time.perf_counter()
             tick = START + (minute + 1) * MINUTE_MS
@@ -131,7 +148,8 @@ def measure(bootstrap: str, database: str, symbols: int, minutes: int, seconds: 
         wait_for(lambda: ("tradepicker", "main", last) in seen)
         time.sleep(1)
     done.set()
-    watching.join()
+    for thread in watching:
+        thread.join()
     show(written, seen, counts)
 
 
@@ -151,34 +169,53 @@ def wait_for(holds: Any) -> None:
         time.sleep(0.01)
 
 
-async def watch(
-    bootstrap: str,
-    database: str,
-    seen: dict[tuple[str, str, int], float],
-    counts: dict[int, int],
-    ready: threading.Event,
-    done: threading.Event,
+def watch(place: StorePlace, seen: Seen, done: threading.Event) -> list[threading.Thread]:
+    """Threads that note what comes until it is done; they are ready when this returns."""
+    ready = threading.Semaphore(0)
+    if place.kind == KAFKA:
+        calls = [partial(watch_topic, table) for table in (PROGRESS, ACCEPTED_TRADE_SIGNAL_HISTORY)]
+    else:
+        calls = [lambda *given: asyncio.run(watch_fluss(*given))]
+    threads = [threading.Thread(target=one, args=(place, seen, ready, done)) for one in calls]
+    for thread in threads:
+        thread.start()
+    for _ in threads:
+        ready.acquire()
+    return threads
+
+
+def watch_topic(
+    table: Table, place: StorePlace, seen: Seen, ready: threading.Semaphore, done: threading.Event
 ) -> None:
-    """Note when rows are seen first: progress by stage, accepted rows by tick (first and last)."""
-    settings = {"bootstrap.servers": bootstrap, "scanner.log.fetch.wait-max-time-ms": "50"}
+    """Note rows of a topic as they are written, committed or not."""
+    session = Session(place.bootstrap, place.database, 500, 15_000, committed=False)
+    consumer, codec = session.new_consumer(committed=False), session.codec(table)
+    consumer.assign([session.partition(table)])
+    consumer.seek_to_beginning()
+    ready.release()
+    while not done.is_set():
+        for records in consumer.poll(timeout_ms=200).values():
+            for record in records:
+                seen.take(table, codec.read(record.value))
+    session.close()
+
+
+async def watch_fluss(
+    place: StorePlace, seen: Seen, ready: threading.Semaphore, done: threading.Event
+) -> None:
+    """Note rows of both tables."""
+    settings = {"bootstrap.servers": place.bootstrap, "scanner.log.fetch.wait-max-time-ms": "50"}
     connection = await fluss.FlussConnection.create(fluss.Config(settings))
     scans = [
-        (table, await scanner(connection, database, table))
+        (table, await scanner(connection, place.database, table))
         for table in (PROGRESS, ACCEPTED_TRADE_SIGNAL_HISTORY)
     ]
-    ready.set()
+    ready.release()
 
     async def follow(table: Table, scan: fluss.LogScanner) -> None:
         while not done.is_set():
             for record in await scan.poll(50):
-                now, row = time.perf_counter(), record.row
-                if table is PROGRESS:
-                    seen.setdefault((row["stage"], row["instance"], row["ts"]), now)
-                    seen[row["stage"], "last", row["ts"]] = now
-                else:
-                    counts[row["ts"]] = counts.get(row["ts"], 0) + 1
-                    seen.setdefault(("accepted", "first", row["ts"]), now)
-                    seen["accepted", "last", row["ts"]] = now
+                seen.take(table, record.row)
 
     await asyncio.gather(*(follow(table, scan) for table, scan in scans))
 

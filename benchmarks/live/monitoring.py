@@ -31,7 +31,7 @@ from benchmarks.live.latency import KINDS, MINUTE_MS, START, bar_row
 from jobs.stack import control, ending, monitors
 from jobs.stack.state import Stack, read
 from jobs.store import reading
-from jobs.store.client import Client, Writing
+from jobs.store.client import Client, Writing, open_client
 from schemas.config import parse_config
 from schemas.market import PRICE_1M_HISTORY
 from schemas.ops import PROGRESS
@@ -64,7 +64,7 @@ def main() -> None:
             if up.problems:
                 sys.exit("\n".join(up.problems))
             bench = Bench(up.stack, config, WARM_MINUTES + minutes + (2 * pairs + 1) * chunk)
-            with Client(up.stack.bootstrap, up.stack.database) as bench.client:
+            with open_client(up.stack.store) as bench.client:
                 bench.hold()
                 bench.chunk(WARM_MINUTES)
                 bench.follow(minutes)

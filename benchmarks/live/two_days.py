@@ -18,7 +18,7 @@ from typing import Any
 from feeds.live.replay import Pace, replay
 from jobs.stack import control, ending
 from jobs.store import reading
-from jobs.store.client import Client
+from jobs.store.client import open_client
 from schemas.config import parse_config
 from schemas.tables import TABLES
 from tests import live_equal, runs
@@ -60,7 +60,7 @@ def compare(
     stack: Any, live: dict[str, Any], speed: float | None, bounded: Path, ends: dict[str, int]
 ) -> list[str]:
     """Replay, then what differs."""
-    with Client(stack.bootstrap, stack.database) as client:
+    with open_client(stack.store) as client:
         began = time.monotonic()
         pace = Pace(speed=speed, wait=True)
         done = replay(client, parse_config(live), pace, threading.Event(), lambda progress: None)

@@ -14,7 +14,7 @@ import pyarrow as pa
 
 from feeds.live import feed
 from feeds.live.feed import Tick
-from feeds.live.lines import BAD_LINE, Chunks, Columns, Line, batches
+from feeds.live.lines import BAD_LINE, Columns, Line, Source
 from jobs.live.stage import INSTANCE
 from jobs.sources import COLUMNS, RawBars, raw_bars
 from jobs.store import reading
@@ -57,7 +57,7 @@ Show = Callable[[Ingested], None]
 def ingest_bars(
     client: Client,
     config: Config,
-    chunks: Chunks,
+    source: Source,
     max_gap_ms: int,
     stop: threading.Event,
     clock_ms: Callable[[], int],
@@ -68,7 +68,7 @@ def ingest_bars(
     make_tables(client, config.store.retention_days)
     intake = BarIntake(client, plan, config.indicators.final_after_ms, max_gap_ms)
     columns = Columns("bars", COLUMNS, COLUMNS)
-    for lines in batches(chunks, stop, columns):
+    for lines in source.batches(stop, columns):
         intake.take(lines, clock_ms())
         show(intake.done)
     if not stop.is_set():
@@ -78,9 +78,19 @@ def ingest_bars(
 
 
 class BarIntake:
-    """The state of the feed while lines come in."""
+    """The state of the feed while lines come in.
 
-    def __init__(self, client: Client, plan: RunPlan, final_after_ms: int, max_gap_ms: int) -> None:
+    `is_vouched`: the source itself says up to which tick all is there, and no clock does.
+    """
+
+    def __init__(
+        self,
+        client: Client,
+        plan: RunPlan,
+        final_after_ms: int,
+        max_gap_ms: int,
+        is_vouched: bool = False,
+    ) -> None:
         self._client, self._plan = client, plan
         self._final_after_ms, self._max_gap_ms = final_after_ms, max_gap_ms
         self._symbols = {symbol.symbol for symbol in plan.symbols}
@@ -94,14 +104,26 @@ class BarIntake:
         self._reached: dict[str, int] = {}  # the newest tick of each symbol
         self._newest: int | None = at.told
         self._is_current = False
+        self._is_vouched = is_vouched
         for symbol, ts in at.ahead:
             self._note(symbol, ts + plan.base_ms)
         self._rows: list[Row] = []
         self._refused: list[Row] = []
         self._ticks: list[Tick] = []
 
-    def take(self, lines: Sequence[Line], now_ms: int) -> None:
-        """Take lines in, in their order, and write what follows from them and the clock."""
+    @property
+    def begins(self) -> int | None:
+        """The open time of the first bar that is not told; None where nothing is in the store."""
+        first = min(self._open, default=None)
+        if self.done.told is None and first is not None:
+            return first - self._plan.base_ms
+        return self.done.told
+
+    def take(self, lines: Sequence[Line], now_ms: int, until: int | None = None) -> None:
+        """Take lines in, in their order, and write what follows from them and the clock.
+
+        `until`: the tick that a source vouches for, with all before.
+        """
         self.done.lines += len(lines)
         good: list[Mapping[str, str]] = []
         for line in lines:
@@ -112,7 +134,9 @@ class BarIntake:
                 good.append(line.values)
         if good:
             self._take_rows(good, now_ms)
-        if self._is_current:
+        if self._is_vouched:
+            self._tell(until)
+        elif self._is_current:
             passed = now_ms - self._final_after_ms
             self._tell(passed - passed % self._plan.base_ms)
         self._write()
@@ -203,7 +227,7 @@ class BarIntake:
     def _close(self, now_ms: int) -> None:
         """Tell what bars alone make complete."""
         newest = self._newest
-        if newest is None:
+        if newest is None or self._is_vouched:
             return
         until = None
         if len(self._reached) == len(self._symbols):
@@ -235,15 +259,14 @@ class BarIntake:
 
     def _write(self) -> None:
         """Bars first, then the progress that counts them."""
-        if self._rows or self._refused:
-            bars = Writing(PRICE_1M_HISTORY, self._rows)
-            self._client.write(bars, Writing(PRICE_REJECTS, self._refused))
-            self._rows, self._refused = [], []
-        if self._ticks:
-            rows = [feed.progress_row(tick) for tick in self._ticks]
-            self._client.write(Writing(PROGRESS, rows))
-            self.done.ticks += len(rows)
-            self._ticks = []
+        told = [feed.progress_row(tick) for tick in self._ticks]
+        self._client.write(
+            Writing(PRICE_1M_HISTORY, self._rows),
+            Writing(PRICE_REJECTS, self._refused),
+            then=[Writing(PROGRESS, told)],
+        )
+        self.done.ticks += len(told)
+        self._rows, self._refused, self._ticks = [], [], []
 
 
 class _Stored:

@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
-from feeds.live.lines import BAD_LINE, Chunks, Columns, Line, batches
+from feeds.live.lines import BAD_LINE, Columns, Line, Source
 from jobs.engine_files import quotes_of
 from jobs.store import reading
 from jobs.store.client import Client, Row, Writing
@@ -58,7 +58,7 @@ class Refused(Exception):
 
 
 def ingest_reports(
-    client: Client, config: Config, chunks: Chunks, stop: threading.Event, show: Show
+    client: Client, config: Config, source: Source, stop: threading.Event, show: Show
 ) -> Ingested:
     """Write reports as they come until the input ends or `stop`; what became of them."""
     plan = plan_run(config)
@@ -68,7 +68,7 @@ def ingest_reports(
     seen = {tuple(row[name] for name in EXEC_REPORT_HISTORY.key) for row in known}
     done = Ingested()
     columns = Columns("exec reports", REQUIRED_COLUMNS, REPORT_COLUMNS)
-    for lines in batches(chunks, stop, columns):
+    for lines in source.batches(stop, columns):
         rows: list[Row] = []
         refused: list[Row] = []
         for line in lines:

@@ -6,7 +6,7 @@ import queue
 import threading
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 from jobs.csv_files import check_twice
 from udfs.errors import ConfigError, nearest
@@ -27,6 +27,14 @@ class Line(NamedTuple):
     values: dict[str, str] | None
     problem: str = ""
     text: str = ""
+
+
+class Source(Protocol):
+    """Where lines come from."""
+
+    def batches(self, stop: threading.Event, columns: "Columns") -> Iterator[list[Line]]:
+        """Lines as they come; an empty list now and then. Ends with the input, or when stopped."""
+        ...
 
 
 class Chunks:
@@ -53,6 +61,10 @@ class Chunks:
             self._queue.put(found)
             if not found:
                 return
+
+    def batches(self, stop: threading.Event, columns: "Columns") -> Iterator[list[Line]]:
+        """Lines as they come, see Source."""
+        return batches(self, stop, columns)
 
     def get(self, wait_s: float) -> bytes | None:
         """What came, empty at the end; None where nothing did in time."""
@@ -81,7 +93,7 @@ def batches(chunks: Chunks, stop: threading.Event, columns: "Columns") -> Iterat
         lines = [line for raw in whole if (line := columns.line(raw)) is not None]
         if len(left) > MAX_LINE_BYTES:
             if not skipping:
-                lines.append(Line(None, "no end of line", _text(left)))
+                lines.append(Line(None, "no end of line", shown(left)))
             left, skipping = b"", True
         yield lines
         if not chunk:
@@ -95,7 +107,7 @@ class Columns:
     """
 
     def __init__(self, name: str, required: Sequence[str], used: Sequence[str]) -> None:
-        self._name, self._required, self._used = name, required, used
+        self._name, self.required, self.used = name, required, used
         self._names: list[str] | None = None
 
     def line(self, raw: bytes) -> Line | None:
@@ -109,27 +121,27 @@ class Columns:
         except (UnicodeDecodeError, csv.Error, StopIteration) as error:
             problem = "not UTF-8 text" if isinstance(error, UnicodeDecodeError) else "not CSV"
             if self._names is None:
-                raise ConfigError(f"{self._name}: the header is {problem}: {_text(raw)}") from None
-            return Line(None, problem, _text(raw))
+                raise ConfigError(f"{self._name}: the header is {problem}: {shown(raw)}") from None
+            return Line(None, problem, shown(raw))
         if self._names is None:
             self._names = self._header([value.strip() for value in values])
             return None
         if len(values) != len(self._names):
             problem = f"{len(values)} values, not {len(self._names)}"
-            return Line(None, problem, _text(raw))
+            return Line(None, problem, shown(raw))
         return Line(dict(zip(self._names, values, strict=True)))
 
     def _header(self, names: list[str]) -> list[str]:
-        check_twice(self._name, names, self._used)
-        for name in self._required:
+        check_twice(self._name, names, self.used)
+        for name in self.required:
             if name not in names:
                 raise ConfigError(
                     f"{self._name}: the header lacks {name!r}{nearest(name, names)}; it has "
-                    f"{', '.join(names)[:SHOWN_LENGTH]}; expected {','.join(self._used)}"
+                    f"{', '.join(names)[:SHOWN_LENGTH]}; expected {','.join(self.used)}"
                 )
         return names
 
 
-def _text(raw: bytes) -> str:
-    """A line that is no row, as text."""
+def shown(raw: bytes) -> str:
+    """A line that is no row, as text of a bounded length."""
     return raw[: 4 * SHOWN_LENGTH].decode("utf-8", "backslashreplace")[:SHOWN_LENGTH]

@@ -135,17 +135,17 @@ class _Replay:
         waiting: list[Tick] = []  # their bars are written, their progress is not
         for batch in self._batches(ticks, clock):
             rows = [row for tick in batch for row in tick.rows]
-            # Without a pause, bars go together with the progress of those before them.
-            self._send(rows, waiting)
-            waiting = batch
             if self.pace.speed is not None:
-                self._send([], waiting)
-                waiting = []
+                self._send(rows, batch)
+            else:
+                # Without a pause, bars go together with the progress of those before them.
+                self._send(rows, [], waiting)
+                waiting = batch
             if self.stop.is_set():
                 break
             if self.pace.wait:
                 self._keep_near()
-        self._send([], waiting)
+        self._send([], [], waiting)
 
     def _keep_near(self) -> None:
         """Wait where the stages are far behind."""
@@ -171,15 +171,20 @@ class _Replay:
         if batch:
             yield batch
 
-    def _send(self, rows: Sequence[Row], told: Sequence[Tick]) -> None:
-        """Write bars, the progress of ticks whose bars are written, and what was refused."""
-        writings = [Writing(PRICE_1M_HISTORY, rows), Writing(PRICE_REJECTS, self._refused())]
-        writings.append(Writing(PROGRESS, [feed.progress_row(tick) for tick in told]))
-        self.client.write(*writings)
+    def _send(self, rows: Sequence[Row], own: Sequence[Tick], earlier: Sequence[Tick] = ()) -> None:
+        """Write bars, what was refused, progress of earlier ticks, and then that of their own."""
+        told = [[feed.progress_row(tick) for tick in ticks] for ticks in (earlier, own)]
+        self.client.write(
+            Writing(PRICE_1M_HISTORY, rows),
+            Writing(PRICE_REJECTS, self._refused()),
+            Writing(PROGRESS, told[0]),
+            then=[Writing(PROGRESS, told[1])],
+        )
         self.bars += sum(not row[-1] for row in rows)
-        if told:
-            self.tick_count += len(told)
-            self.told = told[-1].tick
+        for tick in [*earlier, *own]:
+            self.tick_count += 1
+            self.told = tick.tick
+        if self.told is not None and (earlier or own):
             self.read(0)
 
     def _refused(self) -> list[Row]:

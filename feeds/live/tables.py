@@ -9,6 +9,7 @@ Columns are those of files: maps are JSON text, features a column each.
 """
 
 import json
+import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from decimal import Decimal, InvalidOperation
 from pathlib import Path
@@ -18,13 +19,14 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from feeds.live.place import Place, place
+from feeds.live.place import place
 from jobs.store import reading
-from jobs.store.client import Client
+from jobs.store.client import open_client
+from jobs.store.place import StorePlace
 from schemas.table import ARROW_TYPES, Kind, Table, Type, file_columns
 from schemas.tables import OLD_NAMES, TABLES
-from udfs.dense import OHLCV
 from udfs.errors import ConfigError, nearest
+from udfs.frames import OHLCV
 from udfs.money import plain_text, units
 
 if TYPE_CHECKING:
@@ -57,7 +59,8 @@ def read_table(
 ) -> pa.Table:
     """The rows of a table, in its order: of a run's folder, a stack's, or a store by its address.
 
-    `where` are conditions COLUMN=VALUE that all hold; `limit` gives the last rows only.
+    `where` are conditions COLUMN=VALUE that all hold; `limit` gives the last rows only. A warning
+    says where Kafka has rows that are not committed yet, which are left out.
     ConfigError where there is no such table, column or place.
     """
     contract = table_of(name)
@@ -65,7 +68,7 @@ def read_table(
     if run is not None:
         return _ordered(contract, _kept(_run_table(contract, Path(run)), conditions), limit)
     at = place(None, None if stack is None else Path(stack), store, database)
-    return read_place(at, contract, conditions, limit)
+    return read_place(at, contract, conditions, limit, warnings.warn)
 
 
 def read_frame(
@@ -86,11 +89,21 @@ def read_frame(
 
 
 def read_place(
-    at: Place, contract: Table, conditions: Sequence[Condition] = (), limit: int | None = None
+    at: StorePlace,
+    contract: Table,
+    conditions: Sequence[Condition] = (),
+    limit: int | None = None,
+    note: Callable[[str], None] = lambda text: None,
 ) -> pa.Table:
-    """As `read_table`, of a database."""
-    with Client(*at) as client:
+    """As `read_table`, of a database; `note` is told of rows that are not shown yet."""
+    with open_client(at, committed=True) as client:
         reading.check(client, contract)
+        waiting = client.uncommitted(contract)
+        if waiting:
+            note(
+                f"{contract.name}: up to {waiting:,} rows of the last seconds are not shown: jobs "
+                "commit what they have written with their next checkpoint"
+            )
         if contract.kind is Kind.HISTORY and limit is not None:
 
             def enough(rows: Sequence[reading.Record]) -> bool:
@@ -104,13 +117,13 @@ def read_place(
 
 
 def follow_place(
-    at: Place,
+    at: StorePlace,
     contract: Table,
     conditions: Sequence[Condition],
     note: Callable[[str], None],
 ) -> Iterator[tuple[pa.Table, list[bool]]]:
     """Rows as they come from now on, for ever, and which of them were deleted from the table."""
-    with Client(*at, retry_s=None, note=note) as client:
+    with open_client(at, retry_s=None, note=note, committed=True) as client:
         reading.check(client, contract)
         for changes in reading.follow(client, contract, reading.end(client, contract)):
             kept = [one for one in changes if all(term.holds(one.row) for term in conditions)]

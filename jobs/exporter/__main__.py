@@ -28,7 +28,7 @@ from jobs.live.job_names import FLUSS, METRICS
 from jobs.stack.processes import HOST
 from jobs.stack.state import CONFIG, read
 from jobs.store import reading
-from jobs.store.client import Client, Stopped, Writing
+from jobs.store.client import Client, Stopped, Writing, open_client
 from schemas.config import parse_config
 from schemas.config_models import Config
 from schemas.ops import RISK_ALERTS_HISTORY
@@ -71,7 +71,7 @@ def run(folder: Path, host: str, port: int | None = None) -> None:
     risk = Risk(config, facts)
     health = Health(folder, config.monitoring.export)
     wait_ms = config.fluss.fetch_wait_ms
-    client = Client(stack.bootstrap, stack.database, None, say, stop, fetch_wait_ms=wait_ms)
+    client = open_client(stack.store, None, say, stop, fetch_wait_ms=wait_ms)
     with client:
         reader = Reader(client, facts, stop)
         threading.Thread(target=watch, args=(health, stop), daemon=True).start()

@@ -10,7 +10,7 @@ from prometheus_client.metrics_core import Metric
 
 from jobs.exporter.facts import Facts
 from jobs.exporter.families import gauge
-from jobs.store.reading import Record
+from jobs.store.client import Record
 from schemas.config_models import Config
 from schemas.ops import RISK_ALERTS_HISTORY
 from udfs import alerts

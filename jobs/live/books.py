@@ -1,7 +1,7 @@
 """Rows that the live engine writes: what a fill did to a book, and what is refused."""
 
 import json
-from collections.abc import Mapping, MutableMapping, Sequence
+from collections.abc import Iterable, Mapping, MutableMapping, Sequence
 from typing import NamedTuple
 
 from jobs import positions
@@ -21,8 +21,8 @@ from schemas.trading import (
 )
 from udfs.engine import EngineState
 from udfs.ids import SEPARATOR
-from udfs.lots import lot_id
-from udfs.money import plain_text
+from udfs.lots import Lot, lot_id
+from udfs.money import fitting, plain_text
 from udfs.reports import REPORT_COLUMNS, BadReport, Report, row_id, whole_number
 from udfs.rows import SIDE_TEXT, Fill, Match, PositionChange, ReportCode
 from udfs.timeframes import DAY_MS
@@ -134,42 +134,46 @@ def change_row(settings: Settings, change: PositionChange, counted: str | None, 
     return Row(CHANGES, encode(POSITION_CHANGE_HISTORY, row), counted)
 
 
-def book_rows(
+def match_rows(settings: Settings, key: Key, matches: Sequence[Match]) -> list[Row]:
+    """Matches as rows."""
+    table = PAPER_MATCHES if key.is_paper else MATCHES
+    tag = PAPER_LIVE if key.is_paper else LIVE
+    rows = (positions.match_row(match, settings.run_id, tag, fitting) for match in matches)
+    return [Row(table, encode(OUTPUTS[table], row)) for row in rows]
+
+
+def latest_rows(
     settings: Settings,
     key: Key,
     before: EngineState,
     after: EngineState,
-    matches: Sequence[Match],
+    ended: Iterable[Lot],
 ) -> list[Row]:
-    """What booking did: matches, and in full mode the rows of latest tables that changed."""
-    table = PAPER_MATCHES if key.is_paper else MATCHES
-    tag = PAPER_LIVE if key.is_paper else LIVE
-    rows = (positions.match_row(match, settings.run_id, tag) for match in matches)
-    out = [Row(table, encode(OUTPUTS[table], row)) for row in rows]
-    return out + latest_rows(settings, key, before, after) if settings.full else out
+    """Rows of the latest tables that changed: lots and rollup, which may end, and realized PnL.
 
-
-def latest_rows(settings: Settings, key: Key, before: EngineState, after: EngineState) -> list[Row]:
-    """Rows of the latest tables that changed: lots and rollup, which may end, and realized PnL."""
+    What has ended is deleted, also where it had begun since `before`: a bundle that is worked once
+    more, after a restart, may be longer, and its first part is in the tables. No rows where the run
+    does not write them.
+    """
+    if not settings.full or before is after:
+        return []
     book = Book(key.account_id, key.strategy_id, key.symbol, key.quote, after)
     name = {"account_id": key.account_id, "strategy_id": key.strategy_id, "symbol": key.symbol}
     out: list[Row] = []
     known = set(before.lots)
-    left = {(lot.order_id, lot.fill_id) for lot in after.lots}
-    for lot in before.lots:
-        if (lot.order_id, lot.fill_id) not in left:
-            ended = {**name, "lot_id": lot_id(*key[:3], lot)}
-            out.append(Row(LOTS, key_values(OPEN_POSITIONS_LOTS, ended), None, True))
+    for lot in ended:
+        gone = {**name, "lot_id": lot_id(*key[:3], lot)}
+        out.append(Row(LOTS, key_values(OPEN_POSITIONS_LOTS, gone), None, True))
     changed = book._replace(
         state=after._replace(lots=tuple(lot for lot in after.lots if lot not in known))
     )
-    for row in positions.lot_rows([changed], settings.run_id):
+    for row in positions.lot_rows([changed], settings.run_id, fitting):
         out.append(Row(LOTS, encode(OPEN_POSITIONS_LOTS, row)))
-    rollups = positions.rollup_rows([book], settings.run_id)
+    rollups = positions.rollup_rows([book], settings.run_id, fitting)
     out += [Row(ROLLUP, encode(OPEN_POSITIONS_ROLLUP, row)) for row in rollups]
-    if not rollups and before.net_qty:
+    if not rollups:
         out.append(Row(ROLLUP, key_values(OPEN_POSITIONS_ROLLUP, name), None, True))
     if after.matches != before.matches:
-        for row in positions.realized_rows([book], settings.run_id):
+        for row in positions.realized_rows([book], settings.run_id, fitting):
             out.append(Row(REALIZED, encode(REALIZED_PNL_LATEST, row)))
     return out

@@ -8,10 +8,14 @@ import sys
 from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from schemas.config import Config, load_config
 from schemas.overrides import settings
 from udfs.errors import ConfigError, TradeflowError
+
+if TYPE_CHECKING:
+    from jobs.store.place import StorePlace
 
 FILES = "files"
 
@@ -55,33 +59,37 @@ def submit(name: str, config: Config, options: argparse.Namespace) -> str:
             f"or `tradeflow submit {name}`"
         )
     from jobs.live import run
-    from jobs.live.journal import FlussJournal
+    from jobs.live.journal import Journal
     from jobs.live.operators import now_ms
     from jobs.live.stages import build, live_job
 
-    bootstrap, database = address(config, options)
+    at = address(config, options)
     strategies = sorted(set(options.strategy))
     job = live_job(config, name, strategies)
-    make = partial(build, job, now_ms, FlussJournal(bootstrap, database))
+    make = partial(build, job, now_ms, Journal(at))
     shown = f"{name}:{','.join(strategies)}" if strategies else name
     parallelism = options.parallelism or config.live.parallelism
-    place = run.Place(bootstrap, database, config.fluss.fetch_wait_ms)
+    place = run.Place(at, config.fluss.fetch_wait_ms)
     (job_id,) = run.submit([run.Job(shown, make)], place, parallelism, config.run.id)
     return job_id
 
 
-def address(config: Config, options: argparse.Namespace) -> tuple[str, str]:
-    """The store's address and the database: as given, else as configured, else of the stack."""
+def address(config: Config, options: argparse.Namespace) -> "StorePlace":
+    """The store and the database: as given, else as configured, else those of the stack."""
     from jobs.stack import state
     from jobs.stack.place import address as configured
     from jobs.stack.place import folder_of
+    from jobs.store.login import login_of
+    from jobs.store.place import store_place
 
     store = options.store
     if store is None and options.dir is None and config.store.addresses is not None:
-        store = configured(config.store.addresses)
+        store = configured(config.store.addresses, config.store.kind)
     if store is not None:
         named = options.database or config.store.database
-        return store, state.database_of(config.run.id, named)
+        database = state.database_of(config.run.id, named)
+        found = store_place(store, database, config.store.kind)
+        return found._replace(login=login_of(config.store.security))
     folder = folder_of(config.run.id, options.dir)
     stack = state.read(folder)
     if stack is None:
@@ -89,7 +97,7 @@ def address(config: Config, options: argparse.Namespace) -> tuple[str, str]:
             f"there is no stack in {folder}; start one by `tradeflow up`, or name it by --dir, or "
             "a store by --store or store.addresses"
         )
-    return stack.bootstrap, options.database or stack.database
+    return stack.store._replace(database=options.database or stack.database)
 
 
 def _parser(name: str) -> argparse.ArgumentParser:

@@ -14,10 +14,11 @@ from typing import NamedTuple
 from jobs.live.books import (
     Key,
     Settings,
-    book_rows,
     change_row,
     duplicate_row,
     forget,
+    latest_rows,
+    match_rows,
     pair,
     reject_row,
     stale_row,
@@ -26,9 +27,10 @@ from jobs.live.stage import Memory, Row, Values
 from udfs import engine
 from udfs.engine import EngineState, Verdict
 from udfs.ids import SEPARATOR
+from udfs.lots import Lot
 from udfs.reports import REPORT_COLUMNS, BadReport, Report, read_report, row_id
 from udfs.rows import Fill, ReportCode, fill_order
-from udfs.state import dump, load_engine
+from udfs.state import dump, dump_counted, load_engine
 
 CLOCK, WAITING, PENDING = "clock", "waiting", "pending"
 COUNTED, BOOKED, ORDER, PAIR = "counted", "booked", "order", "pair"
@@ -45,7 +47,11 @@ class Waiting(NamedTuple):
 
 
 class ExternalAccount:
-    """All books of one account. What it knows is in `memory`, with a copy here but for `facts`."""
+    """All books of one account. What it knows is in `memory`, with a copy here but for `facts`.
+
+    Rows of histories are given as things happen. `settle` ends a bundle of them: it keeps what has
+    changed and gives the rows of latest tables, one for each thing and not one for each fill.
+    """
 
     def __init__(self, account_id: str, settings: Settings, memory: Memory) -> None:
         self._account, self._settings, self._memory = account_id, settings, memory
@@ -54,6 +60,11 @@ class ExternalAccount:
         self._booked: dict[Name, EngineState] = {}
         self._pending: list[tuple[tuple[object, ...], str, Fill]] = []  # a heap, in order of events
         self._waiting: dict[str, Waiting] = {}
+        self._recounted: dict[Name, None] = {}
+        # Books as they were before the bundle, and their lots that have ended since.
+        self._rebooked: dict[Name, tuple[EngineState, list[Lot]]] = {}
+        self._unkept: dict[str, Fill] = {}  # of `_pending`
+        self._clock = (NEVER, NEVER)  # as it is kept
         for key, text in memory.kept.items():
             self._load(key, text)
 
@@ -99,16 +110,35 @@ class ExternalAccount:
         unknown = any(not one.refused for one in self._waiting.values())
         return self._arrived_ms + self._patience() if self._pending or unknown else None
 
+    def settle(self) -> list[Row]:
+        """Keep what has changed since this was called last; rows of latest tables."""
+        out: list[Row] = []
+        for name in self._recounted:
+            self._keep(COUNTED, SEPARATOR.join(name), dump_counted(self._counted[name]))
+        for name, (before, ended) in self._rebooked.items():
+            after = self._booked[name]
+            self._keep(BOOKED, SEPARATOR.join(name), dump(after).decode())
+            out += latest_rows(self._settings, self._key(name), before, after, ended)
+        for fact, fill in self._unkept.items():
+            self._keep(PENDING, fact, json.dumps(fill))
+        if self._clock != (self._newest, self._mark):
+            self._clock = (self._newest, self._mark)
+            self._memory.kept[CLOCK] = json.dumps(self._clock)
+        for changes in (self._recounted, self._rebooked, self._unkept):
+            changes.clear()
+        return out
+
+    def _key(self, name: Name) -> Key:
+        return Key(self._account, *name, self._settings.quote(name[1]), False)
+
     def _patience(self) -> int:
         return self._settings.patience_ms
 
     def _take(self, report: Report, now_ms: int, late: bool, by_hand: bool = False) -> list[Row]:
         self._arrived_ms = now_ms
         symbol = report.get("symbol") or ""
-        known = self._memory.facts.get(_name(ORDER, report.get("order_id") or ""))
-        strategy = report.get("strategy_id") or known
         quote = self._settings.quote(symbol)
-        found = read_report({**report, "strategy_id": strategy}, quote)
+        found = read_report(self._with_strategy(report), quote)
         if isinstance(found, BadReport) and found.code is ReportCode.UNKNOWN_ORDER:
             key = row_id(report)
             if key not in self._waiting:
@@ -117,6 +147,13 @@ class ExternalAccount:
         if isinstance(found, BadReport):
             return [reject_row(self._settings, report, found)]
         return self._count(found, late, by_hand)
+
+    def _with_strategy(self, report: Report) -> Report:
+        """The report with its order's strategy, where it names none and the order is known."""
+        if report.get("strategy_id"):
+            return report
+        known = self._memory.facts.get(_name(ORDER, report.get("order_id") or ""))
+        return {**report, "strategy_id": known}
 
     def _count(self, fill: Fill, late: bool, by_hand: bool) -> list[Row]:
         """A fill on arrival: its change of position, and its booking if it must not wait.
@@ -138,38 +175,36 @@ class ExternalAccount:
         self._memory.facts[fact] = str(fill.ts)
         forget(self._memory.facts, before.newest_ts, fill.ts, self._settings.ttl_ms, PAIR)
         self._counted[name], change = engine.count(before, fill)
-        self._keep(COUNTED, SEPARATOR.join(name), dump(self._counted[name]).decode())
+        self._recounted[name] = None
         late = late or fill.ts <= self._mark
         out = [change_row(self._settings, change, None, late)]
         if late:
             out += self._book(fill)
         else:
             heapq.heappush(self._pending, (fill_order(fill), fact, fill))
-            self._keep(PENDING, fact, json.dumps(fill))
+            self._unkept[fact] = fill
         self._newest = max(self._newest, fill.ts)
         return out + self._pass(self._newest - self._patience())
 
     def _pass(self, mark: int) -> list[Row]:
         """Book what waits for a time up to the mark, in order."""
-        if mark > self._mark:
-            self._mark = mark
-        self._memory.kept[CLOCK] = json.dumps([self._newest, self._mark])
+        self._mark = max(mark, self._mark)
         out: list[Row] = []
         while self._pending and self._pending[0][2].ts <= self._mark:
             _, key, fill = heapq.heappop(self._pending)
             out += self._book(fill)
-            self._drop(PENDING, key)
+            if self._unkept.pop(key, None) is None:
+                self._drop(PENDING, key)
         return out
 
     def _book(self, fill: Fill) -> list[Row]:
         name = (fill.strategy_id, fill.symbol)
-        quote = self._settings.quote(fill.symbol)
+        key = self._key(name)
         before = self._booked.get(name, engine.EMPTY)
-        after, booked = engine.apply(before, fill, quote)
-        self._booked[name] = after
-        self._keep(BOOKED, SEPARATOR.join(name), dump(after).decode())
-        key = Key(self._account, *name, quote, False)
-        return book_rows(self._settings, key, before, after, booked.matches)
+        self._booked[name], booked = engine.apply(before, fill, key.quote)
+        _, ended = self._rebooked.setdefault(name, (before, []))
+        ended += booked.ended
+        return match_rows(self._settings, key, booked.matches)
 
     def _unknown(self, report: Report) -> Row:
         seconds = self._patience() / 1000
@@ -190,7 +225,7 @@ class ExternalAccount:
         """One entry of what was kept."""
         kind, _, key = name.partition(SEPARATOR)
         if kind == CLOCK:
-            self._newest, self._mark = json.loads(text)
+            self._clock = self._newest, self._mark = tuple(json.loads(text))
         elif kind == WAITING:
             self._waiting[key] = Waiting(*json.loads(text))
         elif kind == PENDING:

@@ -10,7 +10,8 @@ from typing import NamedTuple
 
 from jobs.live.stage import Value
 from jobs.store import reading
-from jobs.store.client import Client
+from jobs.store.client import open_client
+from jobs.store.place import StorePlace
 from schemas.codec import decimal_text
 from schemas.table import Kind, Table
 from udfs.errors import InvariantError
@@ -18,17 +19,19 @@ from udfs.errors import InvariantError
 SLACK_MS = 60_000  # clocks of two processes, and rows on their way to the store
 
 
-class FlussJournal(NamedTuple):
-    """Reads the tail of a history of this database; plain data, so that jobs can carry it."""
+class Journal(NamedTuple):
+    """Reads the tail of a history of this place; plain data, so that jobs can carry it.
 
-    bootstrap: str
-    database: str
+    Of Kafka also what was not committed, or undone: a stage decides by what it has said.
+    """
+
+    place: StorePlace
 
     def __call__(self, table: Table, since_ms: int) -> Sequence[Mapping[str, Value]]:
         """Rows that the table got since a wall clock (and a minute before), in order of its log."""
         if table.kind is not Kind.HISTORY:
             raise InvariantError(f"{table.name} is no history")
-        with Client(self.bootstrap, self.database, retry_s=None) as client:
+        with open_client(self.place, retry_s=None) as client:
             rows = reading.written_since(client, table, max(0, since_ms - SLACK_MS))
         return [{name: plain(value) for name, value in row.items()} for row in rows]
 

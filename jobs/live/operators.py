@@ -7,8 +7,8 @@ work (a key each, any parallelism) calls the stage -> rows of tables by side out
 tell (one key) writes progress once all of a tick is worked
 
 State: all of it text, bytes and numbers, with a version inside. order and tell: a map "kept" of
-theirs (jobs/live/shelf.py). work: "state", one byte of VERSION and the stage's bytes, and the maps
-"facts" and "kept". Wall clock only serves patience.
+theirs (jobs/live/shelf.py), and order's "seen" (jobs/live/seen.py). work: "state", one byte of
+VERSION and the stage's bytes, and the maps "facts" and "kept". Wall clock only serves patience.
 """
 
 import ctypes
@@ -32,6 +32,7 @@ from pyflink.datastream.state import (
 
 from jobs.code import check_code, client_code
 from jobs.live import order, stage, tell
+from jobs.live.pulse import pulse
 from jobs.live.sql import PROGRESS, reader
 from jobs.live.stage import Arrived, Bundle, Memory, Stage, Worked
 from schemas.ops import PROGRESS_GAPS
@@ -40,7 +41,7 @@ from udfs.errors import InvariantError
 
 VERSION = 1
 ORDER, WORK, TELL = "order", "work", "tell"  # names of the operators, and of their uids
-KEPT, FACTS, STATE = "kept", "facts", "state"  # names of states
+KEPT, SEEN, FACTS, STATE = "kept", "seen", "facts", "state"  # names of states
 ONE_KEY = 0  # of order and tell
 TO_TELL = ""  # the key of messages that work hands on to tell
 TTL_FACTOR = 4  # a net far behind what the stage forgets by itself
@@ -162,6 +163,7 @@ class OrderOperator(KeyedProcessFunction):  # type: ignore[misc]
         check_code(self._code)
         _share_interpreter()
         self._kept = _stored(runtime_context, KEPT)
+        self._seen = _stored(runtime_context, SEEN)
         self._stage = self._make()
         self._readers = [reader(given) for given in self._stage.inputs]
         # Python has no access of its own to how long the task has waited for input.
@@ -193,15 +195,15 @@ class OrderOperator(KeyedProcessFunction):  # type: ignore[misc]
     def _keeper(self) -> order.Order:
         """Read once its key is known, which it is not in `open`."""
         if self._order is None:
-            self._order = order.Order(self._stage, self._kept)
+            self._order = order.Order(self._stage, self._kept, self._seen)
         return self._order
 
     def _set_timer(self, ctx: KeyedProcessFunction.Context) -> None:
-        # One at a time: when it fires, what it was for may be later, and there is one for that.
-        if self._timer is None:
-            self._timer = self._keeper().wait_until()
-            if self._timer is not None:
-                ctx.timer_service().register_processing_time_timer(self._timer)
+        # One that fires too early costs little: what it was for gets another.
+        until = self._keeper().wait_until()
+        if until is not None and (self._timer is None or until < self._timer):
+            self._timer = until
+            ctx.timer_service().register_processing_time_timer(until)
 
     def _messages(self, sent: list[order.Sent]) -> Iterator[Out]:
         for one in sent:
@@ -235,8 +237,11 @@ class WorkOperator(KeyedProcessFunction):  # type: ignore[misc]
         ]
         state = ValueStateDescriptor(STATE, Types.PICKLED_BYTE_ARRAY())
         self._state = runtime_context.get_state(state)
+        self._pulse = pulse()
+        self._stops = self._pulse.stops()
         facts = _stored(runtime_context, FACTS, self._stage.memory_ttl_ms)
         self._memory = Memory(facts, _stored(runtime_context, KEPT))
+        self._timers: dict[str, int] = {}  # the next one of each key that has any
 
     def process_element(self, value: str, ctx: KeyedProcessFunction.Context) -> Iterator[Out]:
         """A bundle, or what order has to say to tell."""
@@ -254,24 +259,31 @@ class WorkOperator(KeyedProcessFunction):  # type: ignore[misc]
 
     def on_timer(self, timestamp: int, ctx: KeyedProcessFunction.OnTimerContext) -> Iterator[Out]:
         """The key wanted to be called."""
-        worked = self._work(ctx.get_current_key(), Bundle(None, (), now_ms()), ctx)
+        key = ctx.get_current_key()
+        self._timers.pop(key, None)
+        worked = self._work(key, Bundle(None, (), now_ms()), ctx)
         yield from self._rows(worked, awaited=True)
         yield from self._rows(worked, awaited=False)
 
     def _work(self, key: str, bundle: Bundle, ctx: KeyedProcessFunction.Context) -> Worked:
         _check_thread()
+        self._pulse.check(self._stops)
         held = unstamped(self._state.value(), self._stage.name)
         worked = self._stage.work(key, held, self._memory, bundle)
         if worked.state != held:
             self._state.update(stamped(worked.state))
-        if worked.wake_at_ms is not None:
-            ctx.timer_service().register_processing_time_timer(worked.wake_at_ms)
+        wake_at_ms = worked.wake_at_ms
+        if wake_at_ms is not None and self._timers.get(key, wake_at_ms + 1) > wake_at_ms:
+            # A key that is called earlier than it wants says so, and gets another timer.
+            self._timers[key] = wake_at_ms
+            ctx.timer_service().register_processing_time_timer(wake_at_ms)
         return worked
 
     def _rows(self, worked: Worked, awaited: bool) -> Iterator[Out]:
         """Rows that another stage waits for go first."""
         for row in worked.rows:
             if (row.instance is not None) == awaited:
+                self._pulse.check(self._stops)
                 yield self._tags[row.table], self._row(row)
 
     def _row(self, row: stage.Row) -> Row:

@@ -2,15 +2,19 @@
 
 `Order` says which rows go to which keys when; jobs/live/tell.py when a tick is done with. All that
 it knows is kept on disk, entry by entry (jobs/live/shelf.py), and a copy of it in memory: a row
-costs one write and no read.
+costs one write and no read. Only which rows were handed on already (jobs/live/seen.py) is read
+where a row comes late: it may be a repeat.
 """
 
 import json
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple
+from typing import Any
 
+from jobs.live.loose import LOOSE, Loose
+from jobs.live.seen import Seen
+from jobs.live.sent import Gap, Sent, ToTell, ToWork
 from jobs.live.shelf import BOOK, Kept, Shelf, check_version
 from jobs.live.stage import Arrived, Stage, Upstream, Values
 from udfs.errors import InvariantError
@@ -19,48 +23,19 @@ VERSION = 2
 QUIET_MS = 100
 START_FACTOR = 6  # after a start others may be starting, too: so many times the patience
 # Kinds of entries: a row of a tick, how many were promised to it, one that was handed on before
-# but counts for it, and one that goes with the next tick.
+# but counts for it, one that goes with the next tick. Those of jobs/live/loose.py lie beside them.
 ROW, DUE, SEEN, NEXT = "row", "due", "seen", "next"
 Name = tuple[str, str]  # stage and instance
-
-
-class ToWork(NamedTuple):
-    """Rows for a key; `tick` None: they came without one and go on at once.
-
-    `since_ms` is the wall clock of what was kept when this process began.
-    """
-
-    key: str
-    tick: int | None
-    rows: tuple[Arrived, ...]
-    since_ms: int = 0
-
-
-class ToTell(NamedTuple):
-    """A released tick, and how many ToWork it was made of."""
-
-    tick: int
-    bundles: int
-
-
-class Gap(NamedTuple):
-    """A tick that was released without an instance; one row of progress_gaps."""
-
-    instance: str
-    ts: int
-    missing: str
-    waited_ms: int
-
-
-Sent = ToWork | ToTell | Gap
 
 
 @dataclass(slots=True)
 class _Tick:
     """What is there for a tick: rows by (input, id) with their number in the order of arrival,
-    the counts told and the rows counted. `places` of all that on the shelf."""
+    the counts told and the rows counted, ids of those that went with a tick before. `places` of
+    all that on the shelf."""
 
     rows: dict[tuple[int, str], tuple[int, Arrived]] = field(default_factory=dict)
+    gone: set[tuple[int, str]] = field(default_factory=set)
     due: dict[Name, int] = field(default_factory=dict)
     counted: Counter[Name] = field(default_factory=Counter)
     places: list[str] = field(default_factory=list)
@@ -71,14 +46,19 @@ class Order:
 
     A tick is complete once every upstream instance has told its progress and the rows that it
     counted are there, told apart by their ids. A row that comes after its tick was released is
-    handed on with the next tick, as late. `now_ms` is the wall clock; it only serves patience: an
-    instance is given up once neither progress nor a row of it has come for so long although
-    someone has told the tick, and then nothing comes at all. After a start one that was not heard
-    of yet may be starting, too, and gets START_FACTOR times as long.
+    handed on with the next tick, as late, and a row that was handed on before never again: a job
+    that was started again writes once more what it had written since its last checkpoint, and not
+    every store drops that. `seen` is kept as `kept` is, but never read whole.
+
+    `now_ms` is the wall clock; it only serves patience: an instance is given up once neither
+    progress nor a row of it has come for so long although someone has told the tick, and then
+    nothing comes at all. After a start one that was not heard of yet may be starting, too, and gets
+    START_FACTOR times as long.
     """
 
-    def __init__(self, stage: Stage, kept: Kept) -> None:
+    def __init__(self, stage: Stage, kept: Kept, seen: Kept) -> None:
         self._stage, self._kept = stage, kept
+        self._seen = Seen(seen, stage.base_ms)
         self._unread = {(o.stage, o.instance) for o in stage.upstreams if not o.is_input}
         self._ticks: dict[int, _Tick] = {}
         self._start: int | None = None
@@ -92,11 +72,18 @@ class Order:
         self._next: dict[str, tuple[int, Arrived]] = {}
         self._next_places: list[str] = []
         self._handed = 0  # the arrival up to which rows were handed on
+        self._loose = Loose(0)
+        self._told = 0  # of the loose rows, as the book says it
         self._kept_ms = 0
         self._load_book()
         self._shelf = Shelf(kept)
+        loose: list[tuple[list[Any], str]] = []
         for place, entry in self._shelf.load(self._is_over):
-            self._load(place, entry)
+            if entry[0] == LOOSE:
+                loose.append((entry, place))
+            else:
+                self._load(place, entry)
+        self._loose.load(loose)
         self._since_ms = self._kept_ms
 
     def row(
@@ -113,38 +100,64 @@ class Order:
         given = self._stage.inputs[number]
         counted_by = given.instance(values)
         if counted_by is None:
-            arrived = (Arrived(number, values, ended=ended),)
             self._now(now_ms)
-            since = self._since_ms
-            return [ToWork(key, None, arrived, since) for key in given.keys(values)]
+            return self._pass(
+                self._loose.take(Arrived(number, values, ended=ended), now_ms, self._shelf)
+            )
         self._heard[counted_by] = now_ms
         late = self._released is not None and tick <= self._released
+        if self._is_repeat(number, tick, row_id, late):
+            return []
         if given.prompt:
             return self._next_row(Arrived(number, values, late), tick, row_id, counted_by, now_ms)
         if late:
             tick = self._candidate()
-        elif (number, row_id) in self._tick(tick).rows:
-            return []
         self._arrivals += 1
         self._file(tick, self._arrivals, Arrived(number, values, late), row_id, counted_by)
         held = [number, row_id, self._arrivals, late, counted_by, values]
         self._put(tick, [ROW, tick, *held])
         return [] if late else self._release(now_ms)
 
+    def _pass(self, rows: Sequence[Arrived]) -> list[Sent]:
+        """Rows that arrival decides to their keys."""
+        if self._loose.told > self._told:
+            self._keep_book()
+        by_key: dict[str, list[Arrived]] = {}
+        for arrived in rows:
+            for key in self._stage.inputs[arrived.input].keys(arrived.values):
+                by_key.setdefault(key, []).append(arrived)
+        since = self._since_ms
+        return [ToWork(key, None, tuple(some), since) for key, some in by_key.items()]
+
     def _next_row(
         self, arrived: Arrived, tick: int, row_id: str, counted_by: Name, now_ms: int
     ) -> list[Sent]:
         """Take in a row that goes with the next tick; it counts for its own."""
         key = f"{arrived.input}|{row_id}"
-        if key in self._next:
-            return []
         self._arrivals += 1
         self._next[key] = (self._arrivals, arrived)
         self._next_places.append(self._shelf.put([NEXT, self._arrivals, key, *arrived]))
         if not arrived.late:
-            self._tick(tick).counted[counted_by] += 1
-            self._put(tick, [SEEN, tick, counted_by])
+            self._count_gone(tick, counted_by, arrived.input, row_id)
+            self._put(tick, [SEEN, tick, counted_by, arrived.input, row_id])
         return self._release(now_ms)
+
+    def _count_gone(self, tick: int, counted_by: Name, number: int, row_id: str) -> None:
+        """Note a row of a tick to come that goes with one before."""
+        held = self._tick(tick)
+        held.counted[counted_by] += 1
+        held.gone.add((number, row_id))
+
+    def _is_repeat(self, number: int, tick: int, row_id: str, late: bool) -> bool:
+        """Whether a row was taken in before; one that comes late is noted as taken in."""
+        one = (number, row_id)
+        if not late:
+            held = self._tick(tick)
+            return one in held.rows or one in held.gone
+        if self._seen.is_old(tick, self._candidate()) or self._seen.knows(tick, one):
+            return True
+        self._seen.add(tick, one)
+        return False
 
     def progress(self, tick: int, name: Name, rows: int, now_ms: int) -> list[Sent]:
         """Take in an upstream's progress row, `tick` being its ts and the upstream's lag."""
@@ -165,7 +178,14 @@ class Order:
         return self._release(now_ms)
 
     def wait_until(self) -> int | None:
-        """The wall clock at which patience ends; None where nothing is waited for."""
+        """The wall clock at which `expired` has something to do; None where nothing is waited for.
+
+        That is when patience ends, or rows have been gathered for long enough.
+        """
+        ends = (self._patience_until(), self._loose.until())
+        return min((end for end in ends if end is not None), default=None)
+
+    def _patience_until(self) -> int | None:
         if self._waiting_since is None or self._stage.patience_ms is None:
             return None
         if self._quiet is not None:
@@ -178,15 +198,19 @@ class Order:
         return until
 
     def expired(self, now_ms: int, idle_ms: int) -> list[Sent]:
-        """Go on without those that are missing, if patience has ended by now.
+        """What was gathered; go on without those that are missing, if patience has ended by now.
 
         While there is a backlog, those that are missing may be in it. So between two calls some
         QUIET_MS apart nothing at all must have come, and half that time must have been spent on
         waiting for input: `idle_ms` is all such time so far. Time in which nothing can be taken
         in, because those who get what was released are behind, does not count.
         """
+        gathered = self._pass(self._loose.due(now_ms, self._shelf))
+        return [*gathered, *self._give_up(now_ms, idle_ms)]
+
+    def _give_up(self, now_ms: int, idle_ms: int) -> list[Sent]:
         self._wait(now_ms)  # what was kept says nothing of waiting
-        until = self.wait_until()
+        until = self._patience_until()
         if until is None or now_ms < until or self._waiting_since is None:
             return []
         if self._quiet is None or idle_ms - self._quiet[1] < QUIET_MS // 2:
@@ -239,8 +263,13 @@ class Order:
         return self._start
 
     def _needed(self, tick: int) -> list[Upstream]:
-        """Before the first tick there was none."""
-        return [one for one in self._stage.upstreams if not (one.lag_ms and tick == self._start)]
+        """Before the first tick there was none, and who joins later has told nothing before."""
+        return [
+            one
+            for one in self._stage.upstreams
+            if not (one.lag_ms and tick == self._start)
+            and (one.from_ts is None or tick > one.from_ts)
+        ]
 
     def _missing(self, tick: int) -> list[Name]:
         """Upstream instances whose progress, or some of whose rows, are not there."""
@@ -266,6 +295,8 @@ class Order:
         for _, arrived in sorted(rows, key=lambda numbered: numbered[0]):
             for key in self._stage.inputs[arrived.input].keys(arrived.values):
                 bundles.setdefault(key, []).append(arrived)
+        in_time = [one for one, (_, arrived) in held.rows.items() if not arrived.late]
+        self._seen.keep(tick, [*in_time, *held.gone])
         self._released, self._handed = tick, self._arrivals
         self._shelf.free([*held.places, *self._next_places])
         self._next.clear()
@@ -292,8 +323,9 @@ class Order:
         self._tick(tick).places.append(self._shelf.put(entry))
 
     def _keep_book(self) -> None:
+        self._told = self._loose.told
         book = [VERSION, self._stage.name, self._start, self._released, sorted(self._absent)]
-        self._kept[BOOK] = json.dumps([*book, self._kept_ms, self._handed])
+        self._kept[BOOK] = json.dumps([*book, self._kept_ms, self._handed, self._loose.told])
 
     def _load_book(self) -> None:
         """What was kept of the whole; InvariantError where another version kept it."""
@@ -301,7 +333,10 @@ class Order:
             return
         version, name, *rest = json.loads(self._kept[BOOK])
         check_version(self._stage.name, VERSION, version, name)
-        self._start, self._released, absent, self._kept_ms, self._handed = rest
+        # Books that were kept before rows were gathered end here.
+        self._start, self._released, absent, self._kept_ms, self._handed, *told = rest
+        self._loose = Loose(told[0] if told else 0)
+        self._told = self._loose.told
         self._absent = {(stage, instance) for stage, instance in absent}
         self._arrivals = self._handed
 
@@ -310,6 +345,8 @@ class Order:
         kind, number, *_ = entry
         if kind == NEXT:
             return bool(number <= self._handed)
+        if kind == LOOSE:
+            return bool(number <= self._loose.told)
         return self._released is not None and number <= self._released
 
     def _load(self, place: str, entry: list[Any]) -> None:
@@ -328,8 +365,9 @@ class Order:
             self._file(tick, arrival, arrived, row_id, (stage, instance))
             self._arrivals = max(self._arrivals, arrival)
         elif kind == SEEN:
-            ((stage, instance),) = held
-            self._tick(tick).counted[stage, instance] += 1
+            # Those that were kept before repeats were told apart have no id.
+            (stage, instance), number, row_id = held if len(held) > 1 else (held[0], -1, place)
+            self._count_gone(tick, (stage, instance), number, row_id)
         else:
             (stage, instance), rows = held
             self._tick(tick).due[stage, instance] = rows

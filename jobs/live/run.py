@@ -15,7 +15,7 @@ from pyflink.java_gateway import get_gateway
 from pyflink.table import DataTypes, Schema, StatementSet, StreamTableEnvironment
 from pyflink.table import Table as FlinkTable
 
-from jobs.live import sql
+from jobs.live import kafka_tables, sql
 from jobs.live.operators import (
     ONE_KEY,
     ORDER,
@@ -30,8 +30,10 @@ from jobs.live.operators import (
     row_type,
     uid,
 )
+from jobs.live.stage import Stage
+from jobs.store.place import StorePlace
 from schemas.ops import PROGRESS, PROGRESS_GAPS
-from schemas.table import Table, Type, literal, quoted
+from schemas.table import Kind, Store, Table, Type, quoted
 
 CATALOG = "store"
 EXECUTION_MODE = "python.execution-mode"
@@ -56,11 +58,18 @@ class Job(NamedTuple):
 
 
 class Place(NamedTuple):
-    """Where jobs read and write, and how long a request of theirs waits there for rows."""
+    """Where jobs read and write, and how long a request to Fluss waits there for rows.
 
-    bootstrap: str
-    database: str
+    The password of its login is not asked for: Java has it from its own file.
+    """
+
+    store: StorePlace
     fetch_wait_ms: int
+
+    @property
+    def kind(self) -> Store:
+        """Which store it is."""
+        return Store(self.store.kind)
 
 
 def submit(jobs: Sequence[Job], place: Place, parallelism: int, run_id: str) -> list[str]:
@@ -76,14 +85,22 @@ def _submit(job: Job, place: Place, parallelism: int, name: str) -> str:
         settings.set_string(RECOVERY_PATH, job.point)
         env.configure(settings)
     tables = StreamTableEnvironment.create(env)
-    tables.execute_sql(
-        f"CREATE CATALOG {CATALOG} WITH "
-        f"('type' = 'fluss', 'bootstrap.servers' = {literal(place.bootstrap)})"
-    )
-    tables.execute_sql(f"USE CATALOG {CATALOG}")
-    tables.execute_sql(f"USE {quoted(place.database)}")
-    define(env, tables, job.make, parallelism, place.fetch_wait_ms)
+    stage = job.make()
+    if place.kind is Store.KAFKA:
+        for table in _tables_of(stage):
+            tables.execute_sql(kafka_tables.statement(table, place.store, job.name))
+    else:
+        tables.execute_sql(sql.catalog(CATALOG, place.store))
+        tables.execute_sql(f"USE CATALOG {CATALOG}")
+        tables.execute_sql(f"USE {quoted(place.store.database)}")
+    define(env, tables, job.make, parallelism, place)
     return str(env.execute_async(name).get_job_id())
+
+
+def _tables_of(stage: Stage) -> list[Table]:
+    """All tables that the stage reads or writes."""
+    found = [*(given.table for given in stage.inputs), *stage.outputs, PROGRESS, PROGRESS_GAPS]
+    return list({table.name: table for table in found}.values())
 
 
 def define(
@@ -91,12 +108,13 @@ def define(
     tables: StreamTableEnvironment,
     make: Make,
     parallelism: int,
-    fetch_wait_ms: int,
+    place: Place,
 ) -> None:
     """Add the stage's dataflow to the environment."""
     stage = make()
     execution = tables.get_config().get(EXECUTION_MODE, "process")
-    rows = tables.to_changelog_stream(tables.sql_query(sql.source_query(stage, fetch_wait_ms)))
+    query = sql.source_query(stage, place.kind, place.fetch_wait_ms)
+    rows = tables.to_changelog_stream(tables.sql_query(query))
     ordered = rows.key_by(lambda row: ONE_KEY, Types.INT()).process(
         OrderOperator(make), message_type(Types.STRING())
     )
@@ -107,9 +125,10 @@ def define(
     told.name(TELL).uid(uid(TELL, execution)).set_parallelism(1)
     inserts = tables.create_statement_set()
     for table in stage.outputs:
-        _write(tables, inserts, _side_output(worked, table), table)
-    _write(tables, inserts, told, PROGRESS)
-    _write(tables, inserts, _side_output(ordered, PROGRESS_GAPS), PROGRESS_GAPS)
+        _write(tables, inserts, _side_output(worked, table), table, place.kind)
+    _write(tables, inserts, told, PROGRESS, place.kind)
+    gaps = _side_output(ordered, PROGRESS_GAPS)
+    _write(tables, inserts, gaps, PROGRESS_GAPS, place.kind)
     inserts.attach_as_datastream()
 
 
@@ -131,17 +150,27 @@ def _side_output(stream: DataStream, table: Table) -> DataStream:
 
 
 def _write(
-    tables: StreamTableEnvironment, inserts: StatementSet, rows: DataStream, table: Table
+    tables: StreamTableEnvironment,
+    inserts: StatementSet,
+    rows: DataStream,
+    table: Table,
+    store: Store,
 ) -> None:
-    """Add the rows to the inserts, as upserts: plain streams would need a state to become so."""
+    """Add the rows to the inserts, as upserts: plain streams would need a state to become so.
+
+    A history in Kafka is appended to, and has no key.
+    """
+    appended = store is Store.KAFKA and table.kind is Kind.HISTORY
     schema = Schema.new_builder()
     for column in table.stored:
         kind = SQL_TYPES.get(column.type, DataTypes.STRING)()
         schema = schema.column(column.name, kind.not_null() if column.name in table.key else kind)
-    schema = schema.primary_key(*table.key)
-    mode = get_gateway().jvm.org.apache.flink.table.connector.ChangelogMode.all()
+    if not appended:
+        schema = schema.primary_key(*table.key)
+    modes = get_gateway().jvm.org.apache.flink.table.connector.ChangelogMode
+    mode = modes.insertOnly() if appended else modes.all()
     changes = tables._j_tenv.fromChangelogStream(
         rows._j_data_stream, schema.build()._j_schema, mode
     )
     tables.create_temporary_view(sql.view_name(table), FlinkTable(changes, tables))
-    inserts.add_insert_sql(sql.insert(table))
+    inserts.add_insert_sql(sql.insert(table, store))

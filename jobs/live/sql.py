@@ -9,9 +9,10 @@ import json
 from collections.abc import Callable, Iterable, Mapping
 
 from jobs.live.stage import Input, Stage, Upstream, Value, Values
+from jobs.store.place import StorePlace
 from schemas.ops import PROGRESS as PROGRESS_TABLE
 from schemas.ops import PROGRESS_GAPS
-from schemas.table import MAPS, Column, Kind, Table, Type, literal, quoted
+from schemas.table import MAPS, Column, Kind, Store, Table, Type, literal, quoted
 
 PROGRESS = -1  # the kind of a progress row; its body is [stage, instance, rows]
 BATCH_TIMEOUT = "1ms"  # how long a writer gathers rows that other stages wait for
@@ -22,22 +23,39 @@ _AS_TEXT = frozenset({Type.DOUBLE, Type.DECIMAL, *MAPS})
 _EMPTY_MAP = "MAP_FROM_ARRAYS(ARRAY_REMOVE(ARRAY[''], ''), ARRAY_REMOVE(ARRAY[''], ''))"
 
 
-def source_query(stage: Stage, fetch_wait_ms: int) -> str:
+def catalog(name: str, place: StorePlace) -> str:
+    """The statement that makes the catalog of a Fluss store.
+
+    What stands in it can be read in plans, logs and checkpoints, so it names no password: that is
+    in the file of `jobs/store/jaas.py`, which each JVM is told of.
+    """
+    options = {"type": "fluss", "bootstrap.servers": place.bootstrap}
+    if place.login is not None:
+        options["client.security.protocol"] = place.login.protocol.upper()
+        options["client.security.sasl.mechanism"] = place.login.mechanism
+    given = ", ".join(f"{literal(key)} = {literal(value)}" for key, value in options.items())
+    return f"CREATE CATALOG {name} WITH ({given})"
+
+
+def source_query(stage: Stage, store: Store, fetch_wait_ms: int) -> str:
     """The query of the stage's inputs and of its upstreams' progress.
 
     Histories are read from their start, latest tables as they are and then as they change;
-    `fetch_wait_ms` is how long a request waits where there is nothing to read.
+    `fetch_wait_ms` is how long a request to Fluss waits where there is nothing to read.
     """
     parts = [
-        _input_query(number, given, _hint(given.table, fetch_wait_ms))
+        _input_query(number, given, _hint(given.table, store, fetch_wait_ms))
         for number, given in enumerate(stage.inputs)
     ]
     if stage.upstreams:
-        parts.append(_progress_query(stage.upstreams, _hint(PROGRESS_TABLE, fetch_wait_ms)))
+        hint = _hint(PROGRESS_TABLE, store, fetch_wait_ms)
+        parts.append(_progress_query(stage.upstreams, hint))
     return "\nUNION ALL\n".join(parts)
 
 
-def _hint(table: Table, fetch_wait_ms: int) -> str:
+def _hint(table: Table, store: Store, fetch_wait_ms: int) -> str:
+    if store is Store.KAFKA:  # its tables are made for the job: jobs/live/kafka_tables.py
+        return ""
     mode = "earliest" if table.kind is Kind.HISTORY else "full"
     return (
         f"/*+ OPTIONS('scan.startup.mode'='{mode}', "
@@ -114,16 +132,19 @@ def view_name(table: Table) -> str:
     return f"new_{table.name}"
 
 
-def insert(table: Table) -> str:
+def insert(table: Table, store: Store) -> str:
     """The statement that writes the view's rows to the table."""
     values = ", ".join(_written(column) for column in table.stored)
+    hint = "" if store is Store.KAFKA else _write_hint(table)
+    return f"INSERT INTO {quoted(table.name)}{hint} SELECT {values} FROM {quoted(view_name(table))}"
+
+
+def _write_hint(table: Table) -> str:
     unhurried = table.kind is Kind.LATEST or table is PROGRESS_GAPS
     timeout = UNHURRIED_BATCH_TIMEOUT if unhurried else BATCH_TIMEOUT
     return (
-        f"INSERT INTO {quoted(table.name)}"
         f" /*+ OPTIONS('client.writer.batch-timeout'='{timeout}',"
         " 'sink.distribution-mode'='none') */"
-        f" SELECT {values} FROM {quoted(view_name(table))}"
     )
 
 

@@ -49,12 +49,14 @@ class Upstream(NamedTuple):
     """An instance whose progress is waited for. `lag_ms`: its time t - lag_ms is needed for t.
 
     `is_input` False: its word is waited for, but the rows that it counted are none of the inputs.
+    `from_ts`: it is waited for at ticks after that time alone; None: at all.
     """
 
     stage: str
     instance: str
     lag_ms: int = 0
     is_input: bool = True
+    from_ts: int | None = None
 
 
 class Input(NamedTuple):

@@ -50,9 +50,9 @@ def build(job: LiveJob, clock: Clock, journal: Journal = no_journal) -> Stage:
     plan, patience_ms = job.plan, job.patience_ms
     match job.name:
         case "indicators":
-            return indicators.stage(plan, patience_ms, clock)
+            return indicators.stage(plan, patience_ms, clock, journal)
         case "strategies":
-            return strategies.stage(plan, patience_ms)
+            return strategies.stage(plan, patience_ms, journal)
         case "tradepicker":
             return tradepicker.stage(plan, patience_ms, journal)
         case "paper-broker":

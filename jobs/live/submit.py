@@ -10,10 +10,12 @@ from functools import partial
 from pathlib import Path
 
 from jobs.live import run
-from jobs.live.journal import FlussJournal
+from jobs.live.journal import Journal
 from jobs.live.operators import now_ms
 from jobs.live.stages import build, live_job
 from jobs.stack.state import write_file
+from jobs.store.login import stack_login
+from jobs.store.place import StorePlace
 from schemas.config import parse_config
 from udfs.errors import ConfigError
 
@@ -23,8 +25,10 @@ def main() -> None:
     request = json.loads(Path(sys.argv[sys.argv.index("--request") + 1]).read_text("utf-8"))
     file = request["config"]
     config = parse_config(json.loads(Path(file).read_text("utf-8")), file)
-    place = run.Place(request["bootstrap"], request["database"], config.fluss.fetch_wait_ms)
-    journal = FlussJournal(place.bootstrap, place.database)
+    kind = request.get("store_kind", config.store.kind)
+    at = StorePlace(kind, request["bootstrap"], request["database"], stack_login(Path(file).parent))
+    place = run.Place(at, config.fluss.fetch_wait_ms)
+    journal = Journal(at)
     answers: dict[str, dict[str, str]] = {}
     for job in request["jobs"]:
         try:

@@ -100,7 +100,7 @@ class Accounts:
         if account_id not in self._logged:
             self._logged[account_id] = {
                 one.signal_id: one
-                for name, one in self._rows
+                for name, one in reversed(self._rows)  # the first row of a signal counts
                 if name == account_id and one.seq > seq
             }
         return self._logged[account_id]
@@ -118,7 +118,8 @@ def stage(plan: RunPlan, patience_ms: int | None, journal: Journal = no_journal)
     families = {one.strategy_id: one.family_id for one in plan.strategies}
     symbols = {symbol.symbol: symbol for symbol in plan.symbols}
     params = {name: GateParams(one, plan.gate, symbols) for name, one in accounts.items()}
-    waited = [Upstream("strategies", family) for family in sorted(set(families.values()))]
+    begins = {one.family_id: one.from_ts for one in plan.strategies}
+    waited = [Upstream("strategies", one, from_ts=ts) for one, ts in sorted(begins.items())]
     if plan.has_paper:
         waited += [Upstream(*ENGINE), Upstream(*BROKER_ENDS)]
     return Stage(
@@ -192,7 +193,7 @@ def work(
     logged = accounts.logged(account_id, held.seq, bundle.since_ms)
     params = accounts.params[account_id]
     seq = max([held.seq, *(one.seq for one in logged.values())])
-    held = held._replace(parked=(*held.parked, *changes(bundle.rows)))
+    held = held._replace(parked=(*held.parked, *new_changes(held, bundle.rows)))
     found = sorted(signals(bundle.rows), key=signal_order)
     known = [signal for signal in found if signal.signal_id in logged]
     out: list[Row] = []
@@ -213,6 +214,18 @@ def work(
             held = held._replace(gate=gate, seq=seq)
             out.append(decision_row(decision, seq, held.changes, accounts.run_id, bundle.tick))
     return Worked(save(held), out)
+
+
+def new_changes(held: Held, rows: tuple[Arrived, ...]) -> list[PositionChange]:
+    """Changes that the account does not know: one that nobody counts may be read once more."""
+    known = {(one.strategy_id, one.symbol, one.seq) for one in held.parked}
+    found: list[PositionChange] = []
+    for one in changes(rows):
+        name = (one.strategy_id, one.symbol, one.seq)
+        if name not in known and not tradepicker.knows_change(held.gate, one):
+            known.add(name)
+            found.append(one)
+    return found
 
 
 def apply_changes(held: Held, until: int | None, params: GateParams) -> Held:

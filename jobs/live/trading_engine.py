@@ -19,10 +19,11 @@ from jobs.live.books import (
     OUTPUTS,
     Key,
     Settings,
-    book_rows,
     change_row,
     duplicate_row,
     forget,
+    latest_rows,
+    match_rows,
     pair,
     reject_row,
     stale_row,
@@ -49,6 +50,7 @@ from schemas.trading import EXEC_REPORT_HISTORY, POSITION_CHANGE_HISTORY
 from udfs import engine
 from udfs.engine import EngineState, Verdict
 from udfs.ids import SEPARATOR
+from udfs.lots import Lot
 from udfs.plan import RunPlan
 from udfs.reports import REPORT_COLUMNS, BadReport, read_report
 from udfs.rows import Fill, Match, fill_order
@@ -83,7 +85,7 @@ class Changes:
             for row in self._journal(POSITION_CHANGE_HISTORY, since_ms):
                 name = (str(row["account_id"]), str(row["strategy_id"]), str(row["symbol"]))
                 pair_of = (str(row["order_id"]), str(row["fill_id"]))
-                self._known.setdefault(name, {})[int(row["seq"] or 0)] = pair_of
+                self._known.setdefault(name, {}).setdefault(int(row["seq"] or 0), pair_of)
         return self._known.get(key[:3], {})
 
 
@@ -197,6 +199,7 @@ def work_external(
             out += account.arrive(row.values, bundle.now_ms)
     if not bundle.rows:
         out += account.wake(bundle.now_ms)
+    out += account.settle()
     return Worked(state, out, account.wake_at_ms())
 
 
@@ -216,6 +219,7 @@ def work_paper(
     waiting.sort(key=fill_order)
     book = held.book
     matches: list[Match] = []
+    ended: list[Lot] = []
     while waiting:
         at = next_fill(waiting, known.get(book.seq + 1))
         if at is None:
@@ -232,8 +236,10 @@ def work_paper(
         late = fill.ts != bundle.tick
         out.append(change_row(settings, booked.change, None if late else INSTANCE, late))
         matches += booked.matches
+        ended += booked.ended
     if book is not held.book:
-        out += book_rows(settings, key, held.book, book, matches)
+        out += match_rows(settings, key, matches)
+        out += latest_rows(settings, key, held.book, book, ended)
     return Worked(save(Held(book, tuple(waiting))), out)
 
 

@@ -29,8 +29,8 @@ from jobs.lookahead.walk import Walk, walk_symbol
 from jobs.lookahead.whole import check_whole
 from jobs.sources import UNKNOWN, Task
 from schemas.own_code import library
-from udfs.dense import OHLCV
 from udfs.errors import ConfigError
+from udfs.frames import OHLCV
 from udfs.plan import RunPlan
 
 Progress = Callable[[int, int], None]  # bars and signals computed, and in all

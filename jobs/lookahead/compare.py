@@ -7,8 +7,9 @@ import numpy as np
 
 from jobs.lookahead.walk import Answer, Reference, Walk, expected_signals
 from udfs.bars import Bools, Floats
-from udfs.dense import OHLCV, IndicatorRows, Signals
 from udfs.errors import InvariantError
+from udfs.frames import OHLCV, IndicatorRows
+from udfs.signal_columns import Signals
 
 
 class Way(StrEnum):
@@ -114,7 +115,7 @@ def compare_signals(walk: Walk, answer: Answer, way: Way, tally: Tally) -> bool:
     tally.values += len(own.ts)
     if _same(own, found):
         return True
-    plans = {one.number: one.plan for frame in walk.frames.frames for one in frame.strategies}
+    plans = {one.number: one.plan for one in walk.frames.strategies}
     left, right = answers_of(own), answers_of(found)
     differing: dict[int, list[int]] = {}
     for bar in sorted({*left, *right}):

@@ -10,7 +10,7 @@ from jobs.lookahead.cuts import Cuts, counts_of, short_starts
 from jobs.lookahead.walk import Answer, Reference, Walk, advance, cut_run
 from udfs import dense
 from udfs.bars import Ints
-from udfs.dense import Signals
+from udfs.signal_columns import Signals
 
 Report = Callable[[int], None]
 KEPT_ALTERED = 3  # cuts with other signals whose trades are looked at, per symbol

@@ -18,13 +18,16 @@ from jobs.lookahead.compare import (
 from jobs.lookahead.leaks import Difference, Fault, Leak, answer_text, same, value_text
 from jobs.lookahead.walk import Answer, Reference, Walk, cut_run
 from udfs.bars import Ints
-from udfs.dense import IndicatorRows
+from udfs.frames import IndicatorRows
 
 BY_ONE = 8  # bars behind that are tried one by one; then twice as many each time
 
 
 class _Case(NamedTuple):
-    """A name at a bar of a walk; `piece` is the one of the run that makes the bar final."""
+    """A name at a bar of a walk; `piece` is the one of the run that makes the bar final.
+
+    `intrabar`: of a strategy that answers at base closes, so the bar is a base bar.
+    """
 
     walk: Walk
     reference: Reference
@@ -33,6 +36,7 @@ class _Case(NamedTuple):
     strategy: int
     close_ts: int
     piece: int
+    intrabar: bool
 
     def value(self, rows: Sequence[IndicatorRows], answer: Answer) -> Value:
         """The feature's value or the strategy's answer at the bar."""
@@ -72,14 +76,16 @@ def _leak(name: Name, seen: Seen, walks: dict[str, Walk]) -> Leak:
 def _case(name: Name, sample: Sample, walk: Walk) -> _Case:
     frames = walk.frames.frames
     frame = [one.timeframe for one in frames].index(name.timeframe)
-    numbers = {one.plan.strategy_id: one.number for one in frames[frame].strategies}
+    strategies = {one.plan.strategy_id: one for one in walk.frames.strategies}
+    strategy = strategies.get(name.name) if name.is_strategy else None
     final = int(np.searchsorted(walk.closes, sample.close_ts, side="left"))
     return _Case(
         walk=walk,
         reference=Reference(walk),
         name=name,
         frame=frame,
-        strategy=numbers.get(name.name, -1),
+        strategy=-1 if strategy is None else strategy.number,
+        intrabar=strategy is not None and strategy.plan.intrabar,
         close_ts=sample.close_ts,
         piece=walk.pieces.number_of(final + 1),
     )
@@ -141,9 +147,10 @@ def _no_values_again(case: _Case, seen: Seen) -> Leak | None:
 
 def _counts(case: _Case) -> Ints:
     """How many bars it takes for the bar itself to be final, for one behind it, two, ..."""
-    rows = case.reference.piece(case.piece)[case.frame]
-    times = rows.ts[np.searchsorted(rows.ts, case.close_ts, side="left") :]
-    return np.searchsorted(case.walk.closes, times, side="left") + 1
+    closes = case.walk.closes
+    rows = closes if case.intrabar else case.reference.piece(case.piece)[case.frame].ts
+    times = rows[np.searchsorted(rows, case.close_ts, side="left") :]
+    return np.searchsorted(closes, times, side="left") + 1
 
 
 def _tried(case: _Case, sample: Sample, counts: Ints) -> list[int]:
@@ -186,8 +193,11 @@ def _equal(one: Value, other: Value) -> bool:
 
 
 def _features(case: _Case, answer: Answer) -> tuple[Difference, ...]:
-    """A strategy's features in the run and in the answer; those a bar before where they differ."""
-    if not case.name.is_strategy:
+    """A strategy's features in the run and in the answer; those a bar before where they differ.
+
+    Those of an intrabar strategy are of bars that are not finished, which no row has.
+    """
+    if not case.name.is_strategy or case.intrabar:
         return ()
     own = case.walk.frames.frames[case.frame]
     names = next(one.features for one in own.strategies if one.number == case.strategy)

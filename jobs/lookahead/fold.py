@@ -15,9 +15,9 @@ from jobs.lookahead.walk import Walk, expected_signals
 from udfs import account_batch, account_fold
 from udfs.account import AccountInput, DayGrid, Outcome, account_input
 from udfs.bars import Bools, Ints
-from udfs.dense import NO_NEXT, Signals, concat_signals, no_signals
 from udfs.money import plain_text
 from udfs.plan import RunPlan
+from udfs.signal_columns import NO_NEXT, Signals, concat_signals, no_signals
 from udfs.wide import to_int
 
 Report = Callable[[int], None]

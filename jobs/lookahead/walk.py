@@ -14,9 +14,11 @@ from jobs.sources import Task
 from jobs.symbol_stage import Intake
 from udfs import dense
 from udfs.bars import Bars, Ints, cut
-from udfs.dense import NO_NEXT, DenseState, IndicatorRows, Signals, SymbolFrames
+from udfs.dense import DenseState
+from udfs.frames import IndicatorRows, SymbolFrames, symbol_frames
 from udfs.library import Library
 from udfs.plan import RunPlan
+from udfs.signal_columns import NO_NEXT, Signals, concat_signals, no_signals
 
 KEPT_PIECES = 3  # rows of the run that are held at a time, besides its bars and states
 
@@ -70,11 +72,11 @@ def walk_symbol(
 
 def walk_bars(plan: RunPlan, symbol: str, library: Library, pieces: Iterator[Bars]) -> Walk | None:
     """As `walk_symbol`, of bars that were read and checked."""
-    frames = dense.symbol_frames(plan, symbol, library)
+    frames = symbol_frames(plan, symbol, library)
     state = dense.initial_state(frames)
     kept: list[Bars] = []
     states: list[DenseState] = []
-    signals = [dense.no_signals()]
+    signals = [no_signals()]
     for bars in pieces:
         if not len(bars.ts):
             continue
@@ -91,7 +93,7 @@ def walk_bars(plan: RunPlan, symbol: str, library: Library, pieces: Iterator[Bar
         frames=frames,
         bars=Bars._make(np.concatenate(columns) for columns in zip(*kept, strict=True)),
         pieces=Pieces(np.cumsum([0, *lengths[:-1]]), tuple(states)),
-        signals=in_order(dense.concat_signals(signals)),
+        signals=in_order(concat_signals(signals)),
     )
 
 
@@ -104,7 +106,7 @@ def in_order(signals: Signals) -> Signals:
 def advance(walk: Walk, state: DenseState, start: int, count: int) -> tuple[DenseState, Answer]:
     """Bars [start, count) as one piece: the state after them, and what a run ending there says."""
     state, ready, rows = dense.advance(state, cut(walk.bars, start, count), walk.frames)
-    signals = in_order(dense.concat_signals([ready, dense.finish(state)]))
+    signals = in_order(concat_signals([ready, dense.finish(state)]))
     return state, Answer(start, count, rows, signals)
 
 

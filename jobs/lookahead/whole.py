@@ -18,9 +18,9 @@ from jobs.symbol_stage import DayCloses, run_symbol
 from schemas.config_values import time_text
 from udfs.account_fold import CODES
 from udfs.bars import Ints, cut
-from udfs.dense import Signals
 from udfs.money import plain_text
 from udfs.plan import RunPlan
+from udfs.signal_columns import Signals
 from udfs.wide import to_int
 
 Report = Callable[[int], None]

@@ -7,8 +7,11 @@ from typing import NamedTuple
 
 import yaml
 
-from jobs import fluss_store, jvm
+from jobs import fluss_store, jvm, kafka_store
 from jobs.stack import flink
+from jobs.stack.state import Stack
+from jobs.store.login import PLAIN, login_of
+from jobs.store.place import StorePlace
 from schemas.config_models import Config, LiveConfig
 from schemas.config_values import memory_mb
 from udfs.errors import ConfigError
@@ -31,9 +34,9 @@ class Machine(NamedTuple):
 def check_config(config: Config) -> None:
     """ConfigError where the configuration is not for a local stack."""
     store = config.store
-    if store.kind != "fluss":
+    if store.kind not in ("fluss", "kafka"):
         raise ConfigError(
-            f"store.kind is {store.kind}: a stack keeps its tables in fluss; "
+            f"store.kind is {store.kind}: a stack keeps its tables in fluss or kafka; "
             "write store.kind: fluss, or add --set store.kind=fluss"
         )
     if store.addresses is not None:
@@ -41,18 +44,33 @@ def check_config(config: Config) -> None:
             "store.addresses names a store of its own, and a stack brings its own: leave it out; "
             "with a store and Flink that run elsewhere it is `tradeflow attach`"
         )
+    security = store.security
+    if security is not None and (security.protocol, security.mechanism) != ("sasl", PLAIN):
+        raise ConfigError(
+            f"store.security: a stack's own store knows sasl with {PLAIN} alone, not "
+            f"{security.protocol} with {security.mechanism}: leave protocol and mechanism out"
+        )
 
 
-def check_machine(folder: Path, live: LiveConfig) -> None:
+def place(stack: Stack, config: Config) -> StorePlace:
+    """The stack's store, for whom the configuration names now, which may have changed."""
+    found = stack.store
+    return found._replace(login=found.login and (login_of(config.store.security) or found.login))
+
+
+def check_machine(folder: Path, config: Config) -> None:
     """ConfigError where Java, jars, memory, disk or the folder are not as a stack needs them."""
-    if set(str(folder)) & set("#\"'\n") or not str(folder).isprintable():
+    live, is_kafka = config.live, config.store.kind == "kafka"
+    if set(str(folder)) & set("#\"'\n" + ",\\" * is_kafka) or not str(folder).isprintable():
         raise ConfigError(
             f"the stack's folder {folder} has a character that Fluss or Flink read as something "
-            "else (# or quotes); choose another --dir"
+            "else (# or quotes, with Kafka , or \\); choose another --dir"
         )
     check_writable(folder)
     jvm.find_java()
     fluss_store.class_path()
+    if is_kafka:
+        kafka_store.class_path()
     flink.library_folder()
     check_room(measure(folder), live, folder)
 
@@ -114,6 +132,17 @@ def execution_mode() -> str:
     """How Flink runs Python, by the configuration of a live stack."""
     settings = yaml.safe_load((flink.CONF / "config.yaml").read_text(encoding="utf-8"))
     return str(settings["python.execution-mode"])
+
+
+def check_store(before: StorePlace, kind: str, database: str) -> None:
+    """ConfigError where the run was begun in a store of another kind, or another database."""
+    now = {"kind": kind, "database": database}
+    for name, was in (("kind", before.kind), ("database", before.database)):
+        if now[name] != was:
+            raise ConfigError(
+                f"store.{name} was {was} and is {now[name]}: the run's rows and the jobs' state "
+                "belong to the old one; set it back, or give the run another run.id"
+            )
 
 
 def check_mode(before: str, now: str) -> None:

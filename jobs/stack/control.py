@@ -1,18 +1,26 @@
 """`up`, `submit` and `down`: what commands do with a stack. One at a time per folder."""
 
-import json
 import os
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from operator import methodcaller
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from jobs import code, jvm
 from jobs.run import code_version
-from jobs.stack import checks, flink, monitors, names, settings, tables
+from jobs.stack import (
+    checks,
+    flink,
+    joining,
+    monitors,
+    names,
+    secrets,
+    settings,
+    tables,
+)
 from jobs.stack.ports import claim_ports, taken_note
 from jobs.stack.processes import SUPERVISOR, end_servers, servers_of, supervisor_of
 from jobs.stack.rest import Flink, FlinkAwayError, Job
@@ -92,14 +100,44 @@ def up(config: Config, folder: Path, wish: Wish = AS_USUAL, note: Note = silent)
     checks.check_writable(folder)
     with held(folder / "command.lock", BUSY.format(folder)):
         was_running = supervisor_of(folder) is not None
+        joined = _joining(config, folder, was_running)
+        if joined.begins:
+            _stop_for(joined, folder, wish, note)
         stack = _record(config, folder, wish, was_running, note)
         if not was_running:
-            _start(stack, note)
+            _start(stack, secrets.hidden(config), note)
         _wait_until_up(stack, config, note)
+        if joined.begins:
+            joining.show_to_monitors(stack)
         text = (folder / CONFIG).read_text(encoding="utf-8")
         run = (stack.run_id, stack.config_digest, text, code_version())
-        tables.prepare(stack.bootstrap, stack.database, run, config.store.retention_days)
+        secrets.grant(stack, config)
+        place = checks.place(stack, config)
+        tables.prepare(place, run, config.store.retention_days)
         return bring_jobs(stack, wish, was_running, note)
+
+
+def _joining(config: Config, folder: Path, was_running: bool) -> joining.Joining:
+    """Strategies that the stack in the folder does not have yet."""
+    tree = settings.resolved(config)
+    if read(folder) is None:
+        return joining.Joining({}, tree)
+    begins = {one.id: one.from_ts for one in config.strategies}
+    found = joining.joining(settings.written(folder), tree, begins)
+    joining.refuse_unless_running(found, was_running)
+    return found
+
+
+def _stop_for(joined: joining.Joining, folder: Path, wish: Wish, note: Note) -> None:
+    """Stop the jobs for strategies that join; where it is too late for those, start them again."""
+    stack = running_stack(folder)
+    joining.changed_keys(stack, settings.written(folder), joined)
+    note(f"joining: {', '.join(sorted(joined.begins))}")
+    try:
+        joining.stop_for(stack, joined, note)
+    except ConfigError:
+        bring_jobs(running_stack(folder), wish._replace(jobs=None), True, note)
+        raise
 
 
 def _record(config: Config, folder: Path, wish: Wish, was_running: bool, note: Note) -> Stack:
@@ -119,7 +157,9 @@ def _record(config: Config, folder: Path, wish: Wish, was_running: bool, note: N
     if watched:
         monitors.check(config.monitoring)
     if before is not None:
-        changed = settings.refuse_changes(before, config_of(folder), tree)
+        begins = {one.id: one.from_ts for one in config.strategies}
+        joined = joining.joining(settings.written(folder), tree, begins)
+        changed = joining.changed_keys(before, settings.written(folder), joined)
         checks.check_mode(before.execution_mode, mode)
         if changed and was_running:
             note(
@@ -129,11 +169,8 @@ def _record(config: Config, folder: Path, wish: Wish, was_running: bool, note: N
     jobs = names.wanted(_recorded(before), config.monitoring.export)
     slots = flink.slots_of(config.live, len(jobs))
     database = database_of(config.run.id, config.store.database)
-    if before is not None and database != before.database:
-        raise ConfigError(
-            f"store.database was {before.database} and is {database}: the jobs' state belongs to "
-            "the old one; set it back, or give the run another run.id"
-        )
+    if before is not None:
+        checks.check_store(before.store, config.store.kind, database)
     if before is not None and was_running:
         stack = before._replace(config_digest=settings.digest(text), monitoring=watched)
         write_file(folder / CONFIG, text)
@@ -143,7 +180,7 @@ def _record(config: Config, folder: Path, wish: Wish, was_running: bool, note: N
             lambda one: one._replace(config_digest=stack.config_digest, monitoring=watched),
         )
     _end_left(folder, note)
-    checks.check_machine(folder, config.live)
+    checks.check_machine(folder, config)
     ports = claim_ports(folder, before.ports if before else None, wish.fixed_ports)
     moved = taken_note(ports)
     if moved:
@@ -153,7 +190,9 @@ def _record(config: Config, folder: Path, wish: Wish, was_running: bool, note: N
         execution_mode=mode,
         config_digest=settings.digest(text),
         monitoring=watched,
+        store_kind=config.store.kind,
     )
+    secrets.prepare(folder, config)
     write_file(folder / CONFIG, text)
     write(stack)
     flink.copy_code(folder)
@@ -192,18 +231,6 @@ def _new(config: Config, folder: Path, ports: Ports, before: Stack | None) -> St
     )
 
 
-def config_of(folder: Path) -> dict[str, object]:
-    """The configuration of the stack in a folder; ConfigError where it can't be read."""
-    try:
-        found: dict[str, object] = json.loads((folder / CONFIG).read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise ConfigError(
-            f"{folder / CONFIG} can't be read ({error}): take another --dir, or remove {folder} "
-            "with all its data"
-        ) from None
-    return found
-
-
 def _end_left(folder: Path, note: Note) -> None:
     """End what a killed supervisor left: the store's folder and the ports must be free."""
     left = servers_of(folder)
@@ -212,14 +239,15 @@ def _end_left(folder: Path, note: Note) -> None:
         end_servers(folder, END_TIMEOUT_S)
 
 
-def _start(stack: Stack, note: Note) -> None:
-    """Start the supervisor, which starts the rest."""
+def _start(stack: Stack, hidden: Collection[str], note: Note) -> None:
+    """Start the supervisor, which starts the rest, without these variables of the environment."""
     note("starting the store and Flink")
     log = stack.folder / "log" / "supervisor.log"
     with log.open("ab") as output:
         subprocess.Popen(
             [sys.executable, "-m", SUPERVISOR, str(stack.folder)],
             cwd=jvm.REPO,
+            env={name: value for name, value in os.environ.items() if name not in hidden},
             stdin=subprocess.DEVNULL,
             stdout=output,
             stderr=output,
@@ -247,8 +275,8 @@ def _wait_until_up(stack: Stack, config: Config, note: Note) -> None:
                     return
             except FlinkAwayError:
                 pass  # not listening yet
-        elif state.state == STARTING and state.pid and supervisor_of(stack.folder) is None:
-            raise ConfigError(f"the supervisor ended while it started; see {log}")
+        if state.pid and supervisor_of(stack.folder) is None:
+            raise ConfigError(f"the supervisor has ended; see {log}, and say `tradeflow up` again")
     raise ConfigError(
         f"the stack is not up after {START_TIMEOUT_S:.0f} s; `tradeflow status` says what is "
         f"missing, and {log} why"
@@ -271,7 +299,7 @@ def bring_jobs(stack: Stack, wish: Wish, was_running: bool, note: Note) -> Up:
             stack = change(stack.folder, methodcaller("with_job", record))
     wanted = wish.jobs
     if wanted is None:
-        tree: Any = config_of(stack.folder)
+        tree: Any = settings.written(stack.folder)
         wanted = names.wanted(_recorded(stack), tree["monitoring"]["export"])
     missing = [one for one in wanted if one.text not in {job.name for job in there}]
     names.refuse_doubles(missing, [job.name for job in there])
@@ -337,7 +365,7 @@ def _problem(rest: Flink, job: Job) -> str:
 def configured_strategies(folder: Path) -> list[str]:
     """The ids of the strategies of the stack in a folder, grids as one; ConfigError without one."""
     running_stack(folder)
-    tree: Any = config_of(folder)
+    tree: Any = settings.written(folder)
     return [str(one["id"]) for one in tree["strategies"]]
 
 

@@ -14,6 +14,7 @@ from typing import NamedTuple
 
 from jobs import jar_patches, jvm
 from jobs.cluster import exports, machine_settings, write_settings
+from jobs.stack.secrets import guard_of
 from jobs.stack.state import Stack
 from schemas.config_models import LiveConfig
 from schemas.config_values import memory_mb
@@ -32,6 +33,7 @@ LIBRARIES = (
 JOBMANAGER_MAIN = "org.apache.flink.runtime.entrypoint.StandaloneSessionClusterEntrypoint"
 TASKMANAGER_MAIN = "org.apache.flink.runtime.taskexecutor.TaskManagerRunner"
 CLIENT_MAIN = "org.apache.flink.client.cli.CliFrontend"
+KAFKA_CONNECTOR = "flink-sql-connector-kafka-5.0.0-2.2.jar"
 METRICS_PORT = "metrics.reporter.prom.port"  # one per process
 JOBMANAGER_HEAP = "384m"
 CLIENT_HEAP = "512m"
@@ -44,12 +46,16 @@ LEAST_SLOTS = 8
 
 
 class Command(NamedTuple):
-    """How a process is started, where it logs, and where it runs (None: the stack's folder)."""
+    """How a process is started, where it logs, and where it runs (None: the stack's folder).
+
+    `nice` is how much it yields to others where processors are short, as in nice(1).
+    """
 
     name: str
     words: tuple[str, ...]
     log: Path
     place: Path | None = None
+    nice: int = 0
 
 
 class Division(NamedTuple):
@@ -63,6 +69,7 @@ class Division(NamedTuple):
 def library_folder() -> Path:
     """The jars of every process; ConfigError where those of `make jars` were not fetched."""
     fetched = [jar for one in jar_patches.FLINK_PATCHES for jar in jar_patches.made(one)]
+    fetched.append(jar_patches.there(jar_patches.JARS / KAFKA_CONNECTOR))
     return jvm.library_folder("lib-live", LIBRARIES, fetched)
 
 
@@ -114,7 +121,7 @@ def configure(stack: Stack, live: LiveConfig, slots: int) -> None:
     machine = {
         **machine_settings(folder, stack.ports.rest, (stack.folder / "code",)),
         "rest.bind-port": stack.ports.rest,
-        "env.java.opts.client": " ".join(jvm.java_options()),
+        "env.java.opts.client": " ".join([*jvm.java_options(), *_passwords(stack.folder)]),
         "env.log.dir": folder / "log",
         "parallelism.default": live.parallelism,
         "high-availability.zookeeper.quorum": f"127.0.0.1:{stack.ports.zookeeper}",
@@ -175,6 +182,7 @@ def _java(
     return (
         str(jvm.find_java()),
         *jvm.java_options(),
+        *_passwords(folder),
         *limits,
         f"-XX:MaxMetaspaceSize={METASPACE_MB}m",
         "-XX:+ExitOnOutOfMemoryError",
@@ -186,6 +194,12 @@ def _java(
         main,
         *arguments,
     )
+
+
+def _passwords(folder: Path) -> list[str]:
+    """The option that names Java's file of passwords, where the stack has one."""
+    guard = guard_of(folder)
+    return [] if guard is None else [guard.flink_option]
 
 
 def variables(folder: Path) -> Mapping[str, str]:

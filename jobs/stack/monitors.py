@@ -18,6 +18,7 @@ PROGRAMS = ("prometheus", "prometheus-alertmanager")
 NAMES = ("exporter", "notifier", "prometheus", "alertmanager")
 USUAL_NOTIFIER = "127.0.0.1:9194"  # as conf/prometheus/alertmanager.yml says it
 RETENTION, RETENTION_SIZE = "30d", "2GB"
+NICE = 10  # what watches waits for what works: a tenth of its share where processors are short
 
 
 def commands(stack: Stack) -> list[Command]:
@@ -91,7 +92,7 @@ def configure(stack: Stack, live: LiveConfig, export: str) -> None:
 def _python(stack: Stack, name: str, *arguments: str) -> Command:
     """A process of the code that the stack has copied."""
     words = (sys.executable, "-m", f"jobs.{name}", *arguments, str(stack.folder))
-    return Command(name, words, stack.folder / "log" / f"{name}.out", stack.folder / "code")
+    return Command(name, words, stack.folder / "log" / f"{name}.out", stack.folder / "code", NICE)
 
 
 def _prometheus(stack: Stack) -> Command:
@@ -105,7 +106,7 @@ def _prometheus(stack: Stack) -> Command:
         f"--web.listen-address={HOST}:{stack.ports.prometheus}",
         "--log.level=warn",
     )
-    return Command("prometheus", words, stack.folder / "log" / "prometheus.out")
+    return Command("prometheus", words, stack.folder / "log" / "prometheus.out", nice=NICE)
 
 
 def _alertmanager(stack: Stack) -> Command:
@@ -118,4 +119,4 @@ def _alertmanager(stack: Stack) -> Command:
         "--cluster.listen-address=",
         "--log.level=warn",
     )
-    return Command("alertmanager", words, stack.folder / "log" / "alertmanager.out")
+    return Command("alertmanager", words, stack.folder / "log" / "alertmanager.out", nice=NICE)

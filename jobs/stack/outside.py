@@ -33,6 +33,7 @@ from jobs.stack.state import (
     write,
     write_file,
 )
+from jobs.store.login import login_of
 from schemas.config import Config
 from udfs.errors import ConfigError
 
@@ -63,7 +64,8 @@ def attach(
         note(f"making the tables of database {stack.database} at {stack.bootstrap}")
         text = (folder / CONFIG).read_text(encoding="utf-8")
         run = (stack.run_id, stack.config_digest, text, code_version())
-        tables.prepare(stack.bootstrap, stack.database, run, config.store.retention_days)
+        place = stack.store._replace(login=login_of(config.store.security))
+        tables.prepare(place, run, config.store.retention_days)
         if wish.jobs is not None and not wish.jobs:
             return Up(stack, True, [], {}, [])
         _wait_for_slots(stack, note, patience_s)
@@ -95,7 +97,7 @@ def store_of(config: Config, given: str | None) -> str:
         return given
     if config.store.addresses is None:
         raise ConfigError("where is the store? Name it by --store HOST:PORT, or by store.addresses")
-    return address(config.store.addresses)
+    return address(config.store.addresses, config.store.kind)
 
 
 def _record(config: Config, folder: Path, outside: Outside) -> Stack:
@@ -108,7 +110,7 @@ def _record(config: Config, folder: Path, outside: Outside) -> Stack:
     if before is not None:
         if before.outside is None:
             raise ConfigError(f"{folder} is that of a stack of `tradeflow up`; name another --dir")
-        settings.refuse_changes(before, control.config_of(folder), tree)
+        settings.refuse_changes(before, settings.written(folder), tree)
         checks.check_mode(before.execution_mode, mode)
     stack = Stack(
         folder=folder,
@@ -123,6 +125,7 @@ def _record(config: Config, folder: Path, outside: Outside) -> Stack:
         supervisor=process("supervisor"),
         processes=(),
         jobs=before.jobs if before else (),
+        store_kind=config.store.kind,
         outside=outside,
     )
     write_file(folder / CONFIG, text)

@@ -4,9 +4,11 @@ from pathlib import Path
 
 from jobs.stack.processes import supervisor_of
 from jobs.stack.state import FILE
+from jobs.store.place import STORES
 from udfs.errors import ConfigError
 
 STACKS = Path(".run") / "live"
+EXAMPLES = {"fluss": "localhost:9123", "kafka": "localhost:9092"}
 
 
 def folder_of(run_id: str, given: Path | None) -> Path:
@@ -14,15 +16,19 @@ def folder_of(run_id: str, given: Path | None) -> Path:
     return (given or STACKS / run_id).absolute()
 
 
-def address(given: object) -> str:
-    """The bootstrap address of `store.addresses`: a text, the first of a list, or `fluss: `."""
+def address(given: object, kind: str | None = None) -> str:
+    """The address of `store.addresses`: a text, a list of them, or the one under the store's kind.
+
+    ConfigError where it has none of that kind.
+    """
     if isinstance(given, dict):
-        if "fluss" not in given:
+        name = kind or STORES[0]
+        if name not in given:
             raise ConfigError(
-                f"store.addresses: has {', '.join(map(str, given))}; the address of a Fluss store "
-                "stands under fluss, such as {fluss: localhost:9123}"
+                f"store.addresses: has {', '.join(map(str, given))}; the address of a {name} store "
+                f"stands under {name}, such as {{{name}: {EXAMPLES[name]}}}"
             )
-        return str(given["fluss"])
+        return str(given[name])
     return ",".join(map(str, given)) if isinstance(given, list) else str(given)
 
 

@@ -28,6 +28,7 @@ MAINS = (
     ("StandaloneSessionClusterEntrypoint", "jobmanager"),
     ("CoordinatorServer", "coordinator"),
     ("TabletServer", "tablet"),
+    ("kafka.Kafka ", "broker"),
     ("QuorumPeerMain", "zookeeper"),
 )
 

@@ -21,7 +21,7 @@ FEED = "feed"
 MAIN = "main"
 STORE_PATIENCE_S = 4.0
 ABSENT = "NOT RUNNING"
-STORE = ("zookeeper", "tablet", "coordinator")
+STORE = ("zookeeper", "tablet", "coordinator", "broker")
 # Stages of one instance; strategies tell progress one by one.
 INSTANCES = (
     ("indicators", MAIN),
@@ -56,6 +56,7 @@ class StackStatus(NamedTuple):
     folder: Path
     run_id: str
     database: str
+    store_kind: str
     bootstrap: str
     rest: str
     processes: tuple[Process, ...]
@@ -95,6 +96,7 @@ def status(folder: Path) -> StackStatus:
         folder=folder,
         run_id=stack.run_id,
         database=stack.database,
+        store_kind=stack.store_kind,
         bootstrap=stack.bootstrap,
         rest=stack.rest,
         processes=processes,
@@ -221,7 +223,7 @@ def _store(
     if down or not known:
         return None
     try:
-        return reading(stack.bootstrap, stack.database, instances, STORE_PATIENCE_S)
+        return reading(stack.store, instances, STORE_PATIENCE_S)
     except ConfigError as error:
         problems.append(str(error))
     return None

@@ -13,6 +13,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from jobs.store.login import stack_login
+from jobs.store.place import FLUSS, StorePlace
 from udfs.errors import ConfigError
 
 FILE = "stack.json"
@@ -24,8 +26,9 @@ STARTING, RUNNING, WAITING, ENDED, FAILED = "starting", "running", "waiting", "e
 class Ports(NamedTuple):
     """Loopback ports of a stack, the usual ones unless they are given.
 
-    `flink_metrics` is the JobManager's; TaskManagers have those after it. The monitoring ones are
-    away from where a machine's own Prometheus listens.
+    With Kafka the broker listens where Fluss's coordinator would, its controller where the tablet
+    server would. `flink_metrics` is the JobManager's; TaskManagers have those after it. The
+    monitoring ones are away from where a machine's own Prometheus listens.
     """
 
     zookeeper: int = 2181
@@ -79,8 +82,8 @@ class Outside(NamedTuple):
 class Stack(NamedTuple):
     """All that the folder of a stack says. `generation` names Flink's memory in ZooKeeper.
 
-    `monitoring`: with Prometheus and Alertmanager. `outside`: nothing of it runs below a supervisor
-    here, and the ports mean nothing.
+    `monitoring`: with Prometheus and Alertmanager. `store_kind`: fluss or kafka. `outside`: nothing
+    of it runs below a supervisor here, and the ports mean nothing.
     """
 
     folder: Path
@@ -96,7 +99,14 @@ class Stack(NamedTuple):
     processes: tuple[Process, ...]
     jobs: tuple[JobRecord, ...]
     monitoring: bool = False
+    store_kind: str = FLUSS
     outside: Outside | None = None
+
+    @property
+    def store(self) -> StorePlace:
+        """Where its tables are, for the stack's own user."""
+        login = stack_login(self.folder)
+        return StorePlace(self.store_kind, self.bootstrap, self.database, login)
 
     @property
     def bootstrap(self) -> str:
@@ -147,6 +157,7 @@ def as_dict(stack: Stack) -> dict[str, Any]:
     return {
         "version": VERSION,
         "run_id": stack.run_id,
+        "store_kind": stack.store_kind,
         "database": stack.database,
         "bootstrap": stack.bootstrap,
         "rest": stack.rest,
@@ -182,6 +193,7 @@ def from_dict(folder: Path, data: dict[str, Any]) -> Stack:
         jobs=tuple(JobRecord(**one) for one in data["jobs"]),
         monitoring=data.get("monitoring", False),
         outside=Outside(**outside)._replace(flinks=tuple(outside["flinks"])) if outside else None,
+        store_kind=data.get("store_kind", FLUSS),
     )
 
 

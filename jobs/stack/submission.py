@@ -85,6 +85,7 @@ def submit(stack: Stack, starts: Sequence[Start], script: Path = SCRIPT) -> dict
     ]
     asked = {
         "config": str(stack.folder / CONFIG),
+        "store_kind": stack.store_kind,
         "bootstrap": stack.bootstrap,
         "database": stack.database,
         "run_id": stack.run_id,

@@ -13,11 +13,12 @@ import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from types import FrameType
+from types import FrameType, ModuleType
 from typing import NoReturn
 
-from jobs import fluss_run, fluss_store
-from jobs.stack import flink, monitors
+from jobs import fluss_run, fluss_store, kafka_run, kafka_store
+from jobs.servers import stop
+from jobs.stack import flink, monitors, secrets
 from jobs.stack.processes import end_servers
 from jobs.stack.state import (
     CONFIG,
@@ -37,6 +38,9 @@ from schemas.config_models import LiveConfig
 from udfs.errors import ConfigError
 
 END_TIMEOUT_S = 20.0
+Store = fluss_store.Store | kafka_store.Store
+Running = fluss_run.Running | kafka_run.Running
+RUNNERS = {"fluss": fluss_run, "kafka": kafka_run}
 LOCK = "supervisor.lock"
 
 
@@ -129,12 +133,13 @@ def run(folder: Path) -> int:
             told.supervisor(STARTING)
             for left in end_servers(folder, END_TIMEOUT_S):
                 log(f"ended process {left.pid}, a {left.kind} that an earlier supervisor had left")
-            with fluss_run.running(store) as running:
+            runner = RUNNERS[stack.store_kind]
+            with runner.running(store) as running:
                 tell_store(running, told)
                 wanted = Wanted(commands, stack)
                 with kept_alive(wanted, flink.variables(folder), folder, told):
                     told.supervisor(RUNNING)
-                    keep_store(running, told)
+                    keep_store(runner, running, told)
     except Stopped:
         log("asked to end")
     except ConfigError as error:
@@ -161,13 +166,21 @@ class Wanted:
         return [*self._commands, *monitors.commands(self._stack)]
 
 
-def parts(stack: Stack, live: LiveConfig) -> tuple[fluss_store.Store, list[flink.Command]]:
+def parts(stack: Stack, live: LiveConfig) -> tuple[Store, list[flink.Command]]:
     """The store and Flink's processes as configured for a stack."""
-    ports = fluss_store.Ports(stack.ports.zookeeper, stack.ports.coordinator, (stack.ports.tablet,))
-    return fluss_store.configure(stack.folder / "store", ports), flink.commands(stack, live)
+    folder, ports = stack.folder / "store", stack.ports
+    guard = secrets.guard_of(stack.folder)
+    store: Store
+    if stack.store_kind == "kafka":
+        of_kafka = kafka_store.Ports(ports.zookeeper, ports.coordinator, ports.tablet)
+        store = kafka_store.configure(folder, of_kafka, guard=guard)
+    else:
+        of_fluss = fluss_store.Ports(ports.zookeeper, ports.coordinator, (ports.tablet,))
+        store = fluss_store.configure(folder, of_fluss, guard=guard)
+    return store, flink.commands(stack, live)
 
 
-def keep_store(running: fluss_run.Running, told: Told) -> NoReturn:
+def keep_store(runner: ModuleType, running: Running, told: Told) -> NoReturn:
     """Bring back what ends of the store, until an exception ends it.
 
     Where that fails all of it is started anew: half a store could make the new coordinator take the
@@ -188,17 +201,17 @@ def keep_store(running: fluss_run.Running, told: Told) -> NoReturn:
                 log(f"the store ended {wait.failures} times in a row: waiting {wait.seconds:.0f} s")
                 time.sleep(wait.seconds)
             try:
-                fluss_run.revive(running)
+                runner.revive(running)
                 tell_store(running, told)
             except ConfigError as error:
-                fluss_run.stop(running.processes)
+                stop(running.processes)
                 for name in running.processes:
                     told(name, WAITING, None, str(error).splitlines()[0])
             revived = time.monotonic()
         time.sleep(POLL_S)
 
 
-def tell_store(running: fluss_run.Running, told: Told) -> None:
+def tell_store(running: Running, told: Told) -> None:
     """Tell of the store's processes that are new."""
     for name, process in running.processes.items():
         if told.pid(name) != process.pid:

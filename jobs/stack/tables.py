@@ -4,17 +4,16 @@ Offsets of a table's log are no count of rows: a write that changes nothing take
 tables are counted by reading them, and of large ones the last offset is told, as "at most".
 """
 
-import asyncio
 import time
 from collections.abc import Iterable, Mapping
 from typing import Any, NamedTuple
 
-from jobs.store.client import Client, Session, Writing
-from jobs.store.making import descriptor, make_tables
-from jobs.store.reading import some, span
+from jobs.store.client import Client, Writing, open_client
+from jobs.store.making import make_tables
+from jobs.store.place import StorePlace
 from schemas.market import PRICE_1M_HISTORY
 from schemas.ops import PROGRESS, RUN_HISTORY
-from schemas.table import Kind, Table
+from schemas.table import Table
 from schemas.tables import TABLES
 from udfs.errors import ConfigError
 
@@ -42,33 +41,23 @@ class Reading(NamedTuple):
     last_bars: Mapping[str, int]
 
 
-def prepare(
-    bootstrap: str, database: str, run: tuple[str, str, str, str], retention_days: int | None
-) -> None:
+def prepare(place: StorePlace, run: tuple[str, str, str, str], retention_days: int | None) -> None:
     """Make the run's tables and write its row of run_history.
 
     `run`: its id, and the hash and JSON of its configuration, and the code's version. ConfigError
     where a table is there with other columns.
     """
-
-    async def columns(session: Session) -> dict[str, Any]:
-        found = {}
-        for table in TABLES.values():
-            info = await session.admin.get_table_info(session.path(table))
-            found[table.name] = info.get_schema().get_columns()
-        return found
-
-    with Client(bootstrap, database) as client:
+    with open_client(place) as client:
         make_tables(client, retention_days)
-        for name, there in client.call(columns).items():
-            check_columns(TABLES[name], there, database)
+        for table in TABLES.values():
+            check_columns(table, client.contract(table), client.columns(table), place.database)
         client.write(Writing(RUN_HISTORY, [[*run, int(time.time() * 1000)]]))
 
 
-def check_columns(table: Table, found: Iterable[tuple[str, str]], database: str) -> None:
+def check_columns(
+    table: Table, contract: Mapping[str, str], there: Mapping[str, str], database: str
+) -> None:
     """ConfigError where a table's columns are not those of its contract."""
-    contract = dict(descriptor(table).get_schema().get_columns())
-    there = dict(found)
     wrong = [
         f"{name} is {there.get(name, 'missing')} and should be {contract.get(name, 'absent')}"
         for name in sorted({*contract, *there})
@@ -82,41 +71,27 @@ def check_columns(table: Table, found: Iterable[tuple[str, str]], database: str)
         )
 
 
-def reading(
-    bootstrap: str, database: str, instances: Iterable[tuple[str, str]], patience_s: float
-) -> Reading:
+def reading(place: StorePlace, instances: Iterable[tuple[str, str]], patience_s: float) -> Reading:
     """What the store says; ConfigError where it does not answer in time."""
-
-    async def read(session: Session) -> Reading:
-        tables = await asyncio.gather(*(_count(session, table) for table in TABLES.values()))
-        progress = await _newest(session, PROGRESS, ("stage", "instance"), set(instances))
-        bars = await _newest(session, PRICE_1M_HISTORY, ("symbol",), set())
-        last = {names[0]: ts for names, ts in bars.items()}
-        return Reading(tuple(tables), {(one, two): ts for (one, two), ts in progress.items()}, last)
-
-    with Client(bootstrap, database, retry_s=AGAIN_S) as client:
-        return client.call(read, patience_s)
-
-
-async def _count(session: Session, table: Table) -> Rows:
-    _, end = await session.offsets(table)
-    if end == 0:
-        return Rows(table.name, 0, True)
-    if end > COUNTED and table.kind is Kind.HISTORY:
-        return Rows(table.name, end, False)
-    # Keys only: some maps of amounts can't be decoded.
-    rows = (await some(session, table, COUNTED + 1, table.key)).num_rows
-    return Rows(table.name, rows, True) if rows <= COUNTED else Rows(table.name, end, False)
+    with open_client(place, retry_s=AGAIN_S, limit_s=patience_s) as client:
+        counted = zip(TABLES, client.counts(list(TABLES.values()), COUNTED), strict=True)
+        progress = _newest(client, PROGRESS, ("stage", "instance"), set(instances))
+        bars = _newest(client, PRICE_1M_HISTORY, ("symbol",), set())
+    return Reading(
+        tuple(Rows(name, rows, is_exact) for name, (rows, is_exact) in counted),
+        {(one, two): ts for (one, two), ts in progress.items()},
+        {names[0]: ts for names, ts in bars.items()},
+    )
 
 
-async def _newest(
-    session: Session, table: Table, keys: tuple[str, ...], expected: set[tuple[str, ...]]
+def _newest(
+    client: Client, table: Table, keys: tuple[str, ...], expected: set[tuple[str, ...]]
 ) -> dict[tuple[Any, ...], int]:
     """The newest ts by these columns, of the end of a table's log."""
-    first, end = await session.offsets(table)
+    first, end = client.offsets(table)
     found: dict[tuple[Any, ...], int] = {}
     for length in (TAIL, LONG_TAIL):
-        for row in await span(session, table, max(first, end - length)):
+        for row in client.rows(table, max(first, end - length)):
             key = tuple(row[column] for column in keys)
             found[key] = max(row["ts"], found.get(key, row["ts"]))
         if expected <= set(found) or end - length <= first:

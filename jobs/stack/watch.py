@@ -120,7 +120,8 @@ def _look_after(child: _Child, variables: Mapping[str, str], folder: Path, told:
 def _start(command: Command, variables: Mapping[str, str], folder: Path) -> subprocess.Popen[bytes]:
     with command.log.with_suffix(".out").open("ab") as output:
         return subprocess.Popen(
-            command.words,
+            # By a command: all threads of the process have it, those of its start too.
+            ("nice", "-n", str(command.nice), *command.words) if command.nice else command.words,
             env=_environment(command, variables),
             cwd=command.place or folder,
             stdin=subprocess.DEVNULL,

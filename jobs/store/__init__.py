@@ -1,1 +1,1 @@
-"""A Fluss store from plain Python: its client, its tables, what is in them."""
+"""A store of tables from plain Python, Fluss or Kafka: its client, its tables, what is in them."""

@@ -18,8 +18,8 @@ from jobs.run_folder import unwritable
 from jobs.sources import UNKNOWN, Place, Task, open_parquet
 from jobs.symbol_stage import Intake, SymbolOut, count_unknown
 from udfs.bars import Bars
-from udfs.dense import no_signals
 from udfs.plan import RunPlan
+from udfs.signal_columns import no_signals
 
 PASSES = 4  # from so many on it pays to write them
 GROUP_ROWS = 250_000  # 14 MB

@@ -20,6 +20,8 @@ CHUNK_BARS = 36_000_000
 # What a strategy costs in bars beside its own: a row per symbol and day, and its objects.
 DAY_BARS = 4
 LEAST_BARS = 2_000
+# An intrabar strategy may give both a BUY and a SELL per bar.
+INTRABAR_SIGNALS = 2
 # Sets that can't be cut apart: measured with 100 of them, 2.3 GB.
 BAR_BYTES = 8.5
 MUCH = 2e9
@@ -79,8 +81,10 @@ def _costs(plan: RunPlan, rows: int) -> dict[str, float]:
     costs = {}
     for strategy in plan.strategies:
         if strategy.strategy_id in followers:
-            own = plan.base_ms / strategy.timeframe_ms + DAY_BARS * plan.base_ms / DAY_MS
-            cost = max(rows * own, LEAST_BARS)
+            own = plan.base_ms / strategy.timeframe_ms
+            if strategy.intrabar:
+                own = min(1.0, own * INTRABAR_SIGNALS)
+            cost = max(rows * (own + DAY_BARS * plan.base_ms / DAY_MS), LEAST_BARS)
             costs[strategy.strategy_id] = cost * followers[strategy.strategy_id]
     return costs
 

@@ -23,8 +23,9 @@ from jobs.stack.names import JobName, parse
 from jobs.stack.rest import Flink
 from jobs.stack.state import Stack, read
 from jobs.stack.submission import SCRIPT, run_client
-from jobs.store import reading
-from jobs.store.client import Client
+from jobs.store import kafka_reading, reading
+from jobs.store.client import Client, open_client
+from jobs.store.kafka_session import Session
 from jobs.store.making import make_tables
 from schemas.config import Config, parse_config
 from schemas.tables import TABLES
@@ -53,13 +54,24 @@ class LiveRun:
 
     def client(self) -> Client:
         """A client of the run's own database."""
-        return Client(self.stack.bootstrap, self.database, retry_s=None)
+        return open_client(self.stack.store._replace(database=self.database), retry_s=None)
 
     def rows(self, name: str) -> list[dict[str, Any]]:
         """All rows of a table."""
         with self.client() as client:
             found: list[dict[str, Any]] = reading.read(client, TABLES[name]).to_pylist()
         return found
+
+    def committed(self, name: str) -> list[tuple[Any, ...]]:
+        """Keys of a history's committed rows in Kafka, each as often as it is there."""
+        table = TABLES[name]
+        place = self.stack.store._replace(database=self.database)
+        session = Session(place.bootstrap, place.database, 50, 15_000, committed=True)
+        try:
+            rows = [one.row for one in kafka_reading.span(session, table, None, None)]
+        finally:
+            session.close()
+        return [tuple(row[key] for key in table.key) for row in rows]
 
     def differences(self, ends: Mapping[str, int], but: str = "") -> list[str]:
         """What differs from the bounded run, `but` an account; the monitor is given some time."""
@@ -129,7 +141,8 @@ def live_run(
     Those `by_hand` are submitted by `flink run`, as a person does it.
     """
     stack = current(folder)
-    config = parse_config({**tree, "store.kind": "fluss", "live": {"parallelism": parallelism}})
+    tree = {**tree, "store.kind": stack.store_kind}
+    config = parse_config({**tree, "live": {"parallelism": parallelism}})
     database = config.run.id.replace("-", "_")
     run = LiveRun(stack, config, database, bounded)
     with run.client() as client:
@@ -137,7 +150,7 @@ def live_run(
     work = folder / "flink" / f"{config.run.id}.request.json"
     answer = work.with_suffix(".answer")
     file = work.with_suffix(".config.json")
-    file.write_text(json.dumps({**tree, "store.kind": "fluss", "live.parallelism": parallelism}))
+    file.write_text(json.dumps({**tree, "live.parallelism": parallelism}))
     at_once = [name for name in JOBS if name not in {one.job for one in by_hand}]
     jobs = [{"name": name, "job": name, "strategies": [], "point": ""} for name in at_once]
     asked = {"config": str(file), "bootstrap": stack.bootstrap, "database": database}

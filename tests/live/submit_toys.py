@@ -1,20 +1,22 @@
-"""flink run -py submit_toys.py BOOTSTRAP DATABASE:PARALLELISM:STAGE[=POINT] ...: one job each."""
+"""flink run -py submit_toys.py STORE BOOTSTRAP DATABASE:PARALLELISM:STAGE[=POINT]...: jobs."""
 
 import sys
 
 import toy_stages  # type: ignore[import-not-found]
 
 from jobs.live.run import Job, Place, submit
+from jobs.store.place import StorePlace
 
 
 def main() -> None:
     """Submit the stages; their jobs' names begin with the database's."""
-    bootstrap, *given = sys.argv[1:]
+    store, bootstrap, *given = sys.argv[1:]
     for text in given:
-        place, _, point = text.partition("=")
-        database, parallelism, name = place.split(":")
+        asked, _, point = text.partition("=")
+        database, parallelism, name = asked.split(":")
         job = Job(name, getattr(toy_stages, name), point)
-        submit([job], Place(bootstrap, database, 500), int(parallelism), database)
+        place = Place(StorePlace(store, bootstrap, database), 500)
+        submit([job], place, int(parallelism), database)
 
 
 if __name__ == "__main__":

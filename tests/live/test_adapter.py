@@ -22,7 +22,8 @@ from jobs.stack import flink
 from jobs.stack.rest import Flink, FlinkAwayError
 from jobs.stack.state import Ports, Stack, process
 from jobs.stack.submission import newest_checkpoint
-from jobs.store.making import descriptor
+from jobs.store.fluss_making import descriptor
+from jobs.store.place import FLUSS
 from schemas.config_models import LiveConfig
 from schemas.ops import PROGRESS, PROGRESS_GAPS
 from schemas.table import Table
@@ -44,6 +45,7 @@ class Cluster(NamedTuple):
     stack: Stack
     rest: Flink
     processes: dict[str, subprocess.Popen[bytes]]
+    store: str
 
     def start(self, command: flink.Command) -> None:
         """Start a process of Flink."""
@@ -59,7 +61,7 @@ class Cluster(NamedTuple):
 
     def submit(self, *jobs: str) -> None:
         """Run the client, which submits all of these; see submit_toys.py."""
-        arguments = [self.stack.bootstrap, *jobs]
+        arguments = [self.store, self.stack.bootstrap, *jobs]
         script = self.stack.folder / "code" / "submit_toys.py"
         command = flink.client(self.stack.folder, ["run", "-d", "-py", str(script), *arguments])
         done = subprocess.run(
@@ -67,7 +69,7 @@ class Cluster(NamedTuple):
             env=flink.variables(self.stack.folder),
             capture_output=True,
             text=True,
-            timeout=100,
+            timeout=240,
         )
         assert done.returncode == 0, done.stdout + done.stderr
 
@@ -82,8 +84,16 @@ class Cluster(NamedTuple):
 @contextmanager
 def cluster(folder: Path) -> Iterator[Cluster]:
     """A store and a Flink with the settings of a live stack; all processes end with the block."""
-    with fluss_run.local_store(folder / "store") as store, ExitStack() as started:
+    with fluss_run.local_store(folder / "store") as store:
         ports = Ports(store.ports.zookeeper, store.ports.coordinator, 0, free_port())
+        with flink_beside(folder, ports, FLUSS) as found:
+            yield found
+
+
+@contextmanager
+def flink_beside(folder: Path, ports: Ports, store: str) -> Iterator[Cluster]:
+    """A Flink beside a store that runs."""
+    with ExitStack() as started:
         stack = Stack(
             folder, "test", "", ports, "thread", "", "", str(folder), 0, process(""), (), ()
         )
@@ -91,7 +101,7 @@ def cluster(folder: Path) -> Iterator[Cluster]:
         code = flink.copy_code(folder)
         for name in ("toy_stages.py", "submit_toys.py"):
             shutil.copy(HERE / name, code)
-        found = Cluster(stack, Flink(stack.rest, ""), {})
+        found = Cluster(stack, Flink(stack.rest, ""), {}, store)
         started.callback(lambda: [end(one, 10) for one in reversed(found.processes.values())])
         for command in flink.commands(stack, LIVE):
             found.start(command)

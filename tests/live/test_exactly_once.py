@@ -3,7 +3,7 @@
 import random
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -12,13 +12,17 @@ from jobs import engine_files
 from jobs.live.replay_gate import replay as replay_gate
 from jobs.store.client import Writing
 from schemas.resolve import plan_run
+from schemas.table import Kind
+from schemas.tables import TABLES
 from schemas.trading import EXEC_REPORT_HISTORY
 from tests import live_equal, runs
-from tests.live.live_runs import FOR_EVER, LiveRun, kills, live_run, write_bars
+from tests.live.live_runs import FOR_EVER, LiveRun, kills, live_run, wait_for, write_bars
 from udfs.reports import REPORT_COLUMNS
 from udfs.timeframes import DAY_MS
 
 VICTIMS = ("taskmanager-0", "jobmanager", "coordinator")
+KAFKA_VICTIMS = ("taskmanager-0", "broker", "jobmanager")
+COMMITTED_S = 60.0  # rows are committed by checkpoints, each 10 s
 OUTSIDE = "outside"
 REPORTS = 20_000
 BATCH = 100
@@ -64,10 +68,16 @@ def newest_tick(run: LiveRun) -> int:
     return max(told, default=0)
 
 
-def disturbed_replay(stack: Path, run: LiveRun, seed: int, speed: float) -> list[float]:
+def disturbed_replay(
+    stack: Path,
+    run: LiveRun,
+    seed: int,
+    speed: float,
+    victims: Sequence[str] = (*VICTIMS, *VICTIMS),
+) -> list[float]:
     """Replay at this speed while processes are killed; how long each recovery took."""
     pick = random.Random(seed)
-    names = [*VICTIMS, *VICTIMS]
+    names = list(victims)
     pick.shuffle(names)
     feeding = threading.Thread(target=run.replay, args=(speed,))
     feeding.start()
@@ -157,3 +167,26 @@ def test_with_patience_of_5_s_what_was_decided_is_decided_once(stack: Path, tmp_
         signals = tables["strategy_signal_history"]
         changes = tables["position_change_history"]
         assert replay_gate(plan, signals, decisions, changes) == []
+
+
+def test_on_kafka_every_table_equals_the_bounded_run_and_is_committed_once(
+    kafka_stack: Path, tmp_path: Path
+) -> None:
+    ends = write_bars(tmp_path / "bars", 10, 450)
+    tree = runs.config(str(tmp_path / "bars" / "*.parquet")) | {"run.id": "kill-kafka"}
+    bounded = runs.run(tree, tmp_path / "runs").folder
+    with live_run(kafka_stack, tree | FOR_EVER, bounded, 1) as run:
+        disturbed_replay(kafka_stack, run, 10, 300, KAFKA_VICTIMS)
+        assert run.differences(ends) == []
+        assert run.rows("progress_gaps") == []
+        written = [name for name, table in TABLES.items() if table.kind is Kind.HISTORY]
+        keys = {name: {key_of(name, row) for row in run.rows(name)} for name in written}
+        wait_for(lambda: all(set(run.committed(n)) == keys[n] for n in written), COMMITTED_S)
+        assert sum(len(found) for found in keys.values()) > 1_000
+        for name in written:  # no row of a transaction that was undone, none twice
+            assert len(run.committed(name)) == len(keys[name]), name
+
+
+def key_of(name: str, row: Mapping[str, Any]) -> tuple[Any, ...]:
+    """The key of a row of a table."""
+    return tuple(row[key] for key in TABLES[name].key)

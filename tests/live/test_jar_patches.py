@@ -14,7 +14,7 @@ import pytest
 from jobs import jar_patches
 from jobs.jar_patches import JARS, PATCHES, SERVER, Patch, patch
 from jobs.stack import state
-from jobs.store.client import Client, Writing
+from jobs.store.client import Writing, open_client
 from jobs.store.making import make_tables
 from schemas.ops import PROGRESS
 from schemas.signals import STRATEGY_SIGNAL_LATEST
@@ -51,7 +51,7 @@ def test_a_reader_that_waits_is_answered_at_once(stack: Path, table: Table) -> N
     assert found is not None
     database = f"patches_{table.kind.name.lower()}"
     seen: list[float] = []
-    with Client(found.bootstrap, database) as client:
+    with open_client(found.place(database)) as client:
         make_tables(client)
         arguments = (found.bootstrap, database, table, seen)
         reader = threading.Thread(target=seconds_until_seen, args=arguments)

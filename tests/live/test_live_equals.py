@@ -1,26 +1,35 @@
 """Live on the real store and the real Flink decides what a backtest of the same bars decides."""
 
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from jobs.stack.names import JobName
 from tests import runs
-from tests.live.live_runs import live_run, write_bars
-
-MINUTES = 700
+from tests.live.live_runs import FOR_EVER, live_run, write_bars
 
 
-@pytest.mark.parametrize(("parallelism", "long_only"), [(1, True), (2, False)])
+@pytest.mark.parametrize(
+    ("store", "parallelism", "long_only", "minutes"),
+    [("fluss", 1, True, 700), ("fluss", 2, False, 700), ("kafka", 2, False, 400)],
+)
 def test_a_replay_at_full_speed_equals_the_backtest(
-    stack: Path, tmp_path: Path, parallelism: int, long_only: bool
+    stack_of: Callable[[str], Path],
+    tmp_path: Path,
+    store: str,
+    parallelism: int,
+    long_only: bool,
+    minutes: int,
 ) -> None:
-    ends = write_bars(tmp_path / "bars", parallelism, MINUTES)
+    ends = write_bars(tmp_path / "bars", parallelism, minutes)
     tree = runs.config(str(tmp_path / "bars" / "*.parquet"))
     tree |= {"run.id": f"equal-{parallelism}", "tradepicker.sellRequiresLong": long_only}
     bounded = runs.run(tree, tmp_path / "runs").folder
-    with live_run(stack, tree, bounded, parallelism) as run:
-        assert run.replay(speed=None).ticks == MINUTES
+    if store == "kafka":
+        tree |= FOR_EVER
+    with live_run(stack_of(store), tree, bounded, parallelism) as run:
+        assert run.replay(speed=None).ticks == minutes
         assert run.differences(ends) == []
         assert run.rows("progress_gaps") == []
         assert run.rows("rejects") == []

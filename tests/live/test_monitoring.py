@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -27,10 +28,11 @@ from jobs.stack.rest import Flink
 from jobs.stack.scrape import Samples, scrape
 from jobs.stack.state import Stack
 from jobs.store import reading
-from jobs.store.client import Client, Stopped, Writing
+from jobs.store.client import Client, Stopped, Writing, open_client
 from schemas.config import Config, parse_config
 from schemas.market import PRICE_1M_HISTORY
 from schemas.ops import PROGRESS
+from schemas.signals import STRATEGY_SIGNAL_HISTORY
 from schemas.tables import TABLES
 from schemas.trading import EXEC_REPORT_HISTORY
 from tests import dashboards, runs
@@ -43,6 +45,7 @@ OUT = "out"  # an account with a broker of its own
 SYMBOLS = [one.symbol for one in EXAMPLE_SYMBOLS]
 HELD, LIQUID = SYMBOLS[0], SYMBOLS[1]
 FIRES_S, CLEARS_S = 60.0, 90.0
+DISK_BYTES = 100 * 2**30
 COUNTERS = (
     "tp_signals_accepted_total", "tp_signals_rejected_total", "strategy_signals_total",
     "engine_matches_emitted_total", "progress_gaps_total", "rows_rejected_total",
@@ -74,7 +77,7 @@ class Watched:
         return f"http://127.0.0.1:{self.stack.ports.prometheus}"
 
     def client(self) -> Client:
-        return Client(self.stack.bootstrap, self.stack.database, None, stop=self.done)
+        return open_client(self.stack.store, None, stop=self.done)
 
     def rows(self, name: str) -> list[dict[str, Any]]:
         with self.client() as client:
@@ -145,6 +148,7 @@ def watched(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Watched]:
     live = {"task_manager_memory": "2g"}
     config = parse_config({**tree, "store.kind": "fluss", "live": live})
     folder = place / "stack"
+    is_mounted = mount(place / "disk", folder)
     try:
         up = control.up(config, folder, control.Wish(monitoring=True))
         assert up.problems == []
@@ -162,6 +166,27 @@ def watched(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Watched]:
         found.done.set()
     finally:
         ending.down(folder, savepoint=False)
+        if is_mounted:
+            subprocess.run(("umount", "--lazy", folder), check=True)
+
+
+def mount(disk: Path, folder: Path) -> bool:
+    """Give the folder a disk of its own, which takes no room until it is written to.
+
+    False where this user, or this machine, may not.
+    """
+    folder.mkdir()
+    with disk.open("wb") as file:
+        file.truncate(DISK_BYTES)
+    made = ("mkfs.ext4", "-q", "-m", "0", "-O", "^has_journal", disk)
+    for words in (made, ("mount", "-o", "loop", disk, folder)):
+        with suppress(FileNotFoundError):
+            done = subprocess.run(words, capture_output=True, text=True, check=False)
+            if done.returncode == 0:
+                continue
+            print(done.stderr)
+        return False
+    return True
 
 
 def shorten(folder: Path) -> None:
@@ -359,9 +384,13 @@ def test_faults_are_told_of_and_cleared(watched: Watched) -> None:
             lambda: report(watched, HELD, "60000", "less", "SELL"),
         )
         drill(watched, "RowsRejected", lambda: garbage(watched), lambda: None)
+        drill(watched, "FrequentRejects", lambda: refused(watched), lambda: None)
         drill(watched, "RestartsInARow", lambda: thrice(watched, "notifier"), lambda: None)
         checkpoints = watched.stack.folder / "flink" / "checkpoints"
         drill(watched, "CheckpointFailing", lambda: block(checkpoints), lambda: free(checkpoints))
+        tablet = watched.pid("tablet-0")
+        assert tablet is not None
+        drill(watched, "CheckpointSlow", lambda: hold_up(tablet), lambda: None)
         kill_task_manager = (lambda: kill(watched.stack.folder, "taskmanager-0"), lambda: None)
         drill(watched, "JobNotRunning", *kill_task_manager)
         drill(
@@ -404,6 +433,20 @@ def test_faults_are_told_of_and_cleared(watched: Watched) -> None:
     assert {*states[1::2]} == {"CLEARED"}
 
 
+def test_a_disk_that_fills_is_told_of(watched: Watched) -> None:
+    folder = watched.stack.folder
+    if not folder.is_mount():
+        pytest.skip("a disk of its own can't be mounted here")
+    ballast = folder / "ballast"
+
+    def leave(free: float) -> None:
+        size = shutil.disk_usage(folder).free - int(free)
+        subprocess.run(("fallocate", "-l", str(size), ballast), check=True)
+
+    drill(watched, "DiskFilling", lambda: leave(0.05 * DISK_BYTES), ballast.unlink)
+    drill(watched, "DiskFull", lambda: leave(1.5e9), ballast.unlink)
+
+
 def drill(
     watched: Watched, alert: str, fault: Callable[[], object], cure: Callable[[], object]
 ) -> None:
@@ -432,6 +475,30 @@ def report(
     values = [row.get(column.name) for column in EXEC_REPORT_HISTORY.stored]
     with watched.client() as client:
         client.write(Writing(EXEC_REPORT_HISTORY, [values]))
+
+
+def refused(watched: Watched) -> None:
+    """A dozen signals for nothing, each refused by every account that follows the strategy."""
+    rows = [
+        {
+            "signal_id": f"nothing-{number}", "strategy_id": "cross", "symbol": HELD,
+            "timeframe": "1m", "signal_ts": watched.next_ts, "action": "BUY", "close": 1.0,
+            "size_hint": 0.0, "confidence": 1.0, "reason": "drill", "strategy_version": "1",
+            "params_hash": "0", "run_id": watched.config.run.id,
+        }
+        for number in range(12)
+    ]  # fmt: skip
+    columns = [column.name for column in STRATEGY_SIGNAL_HISTORY.stored]
+    with watched.client() as client:
+        found = [[row[name] for name in columns] for row in rows]
+        client.write(Writing(STRATEGY_SIGNAL_HISTORY, found))
+
+
+def hold_up(pid: int) -> None:
+    """The store takes nothing for longer than a checkpoint may last, but is not given up."""
+    os.kill(pid, signal.SIGSTOP)
+    time.sleep(14)
+    os.kill(pid, signal.SIGCONT)
 
 
 def thrice(watched: Watched, name: str) -> None:

@@ -19,7 +19,7 @@ from jobs.stack import control, names, processes
 from jobs.stack.ending import down
 from jobs.stack.state import Stack, read
 from jobs.store import reading
-from jobs.store.client import Client, Writing
+from jobs.store.client import Client, Writing, open_client
 from schemas.config import Config, load_config
 from schemas.ops import PROGRESS, RISK_ALERTS_HISTORY
 from udfs.errors import ConfigError
@@ -66,7 +66,7 @@ def status(folder: Path) -> dict[str, Any]:
 
 def client(stack: Stack) -> Client:
     """A client that waits for the store while it is away."""
-    return Client(stack.bootstrap, stack.database, PATIENCE_S)
+    return open_client(stack.store, PATIENCE_S)
 
 
 def tell(stack: Stack, ticks: range) -> None:

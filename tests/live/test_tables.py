@@ -20,14 +20,15 @@ from feeds.live.ingest_reports import ingest_reports
 from feeds.live.lines import Chunks
 from feeds.live.rebuild import RECIPES, compare, rebuild
 from feeds.live.tables import as_contract, read_frame, read_table
-from jobs import columns, fluss_run, fluss_store, positions
+from jobs import columns, positions
 from jobs.run_folder import write_table
 from jobs.store import reading
-from jobs.store.client import Client, Writing
+from jobs.store.client import Client, Writing, open_client
 from jobs.store.making import make_tables
 from schemas.config import Config, parse_config
 from schemas.table import Column, Kind, Table, Type, arrow_schema, fluss_table
 from schemas.tables import TABLES
+from tests.local_stores import KINDS, Running, local_store
 from udfs import engine
 from udfs.errors import ConfigError, Refusal
 from udfs.money import to_decimal
@@ -58,19 +59,17 @@ HARD = {
 }
 
 
-@pytest.fixture(scope="module")
-def store(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    folder = tmp_path_factory.mktemp("tables")
-    configured = fluss_store.configure(folder, fluss_store.free_ports())
-    with fluss_run.running(configured) as started:
-        yield configured.bootstrap
-        for process in started.processes.values():
-            process.kill()  # nothing of it is needed any more
+@pytest.fixture(scope="module", params=KINDS)
+def store(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Running]:
+    with local_store(request.param, tmp_path_factory.mktemp("tables")) as started:
+        yield started
 
 
 @pytest.fixture
-def client(store: str, request: pytest.FixtureRequest) -> Iterator[Client]:
-    with Client(store, request.node.name) as client:
+def client(store: Running, request: pytest.FixtureRequest) -> Iterator[Client]:
+    with open_client(store.store.place(request.node.originalname)) as client:
         make_tables(client)
         yield client
 
@@ -114,7 +113,7 @@ def test_all_types_come_back(client: Client, tmp_path: Path) -> None:
             keys = [row[: len(table.key)] for row in rows[:5]]
             client.write(Writing(table, keys, delete=True))
             assert reading.read(client, table).num_rows == 7
-        shown = read_table(table.name, store=client.bootstrap, database=client.database)
+        shown = read_table(table.name, store=client.place.address, database=client.place.database)
         assert shown.num_rows == len(rows) - 5 * (table.kind is Kind.LATEST)
         path = tmp_path / f"{table.name}.parquet"
         write_table(path, as_contract(table, shown))
@@ -132,7 +131,7 @@ def test_the_last_rows_that_match(client: Client) -> None:
     rows = [(f"s{n % 3}", "main", n * 1000, n) for n in range(20_000)]
     client.write(Writing(table, rows))
     client.write(Writing(table, rows[-3:]))  # takes offsets and gives no rows
-    where = {"store": client.bootstrap, "database": client.database}
+    where = {"store": client.place.address, "database": client.place.database}
     last = read_table("progress", limit=3, **where)
     assert last["rows"].to_pylist() == [19_997, 19_998, 19_999]
     early = read_table("progress", where=["stage=s1", "rows=1"], limit=5, **where)
@@ -148,7 +147,7 @@ def test_the_last_rows_that_match(client: Client) -> None:
     with pytest.raises(ConfigError, match=r"has no column 'stag' \(did you mean 'stage'\?\)"):
         read_table("progress", where=["stag=x"], **where)
     with pytest.raises(ConfigError, match="no database 'nowhere'"):
-        read_table("progress", store=client.bootstrap, database="nowhere")
+        read_table("progress", store=client.place.address, database="nowhere")
 
 
 def test_a_table_that_grows_is_read_to_where_its_end_was(client: Client) -> None:
@@ -158,7 +157,7 @@ def test_a_table_that_grows_is_read_to_where_its_end_was(client: Client) -> None
     stop = threading.Event()
 
     def grow() -> None:
-        with Client(client.bootstrap, client.database) as other:
+        with open_client(client.place) as other:
             number = len(rows)
             while not stop.wait(0.05):
                 other.write(Writing(table, [("s", "main", number, number)]))
@@ -246,7 +245,7 @@ def test_latest_tables_are_made_again(client: Client, monkeypatch: pytest.Monkey
         assert {one.kind for one in first.differences} == {"missing"}
         assert first.rows == len(first.differences) == len(rows) > 3
         assert rebuild(client, config(), name, dry_run=True).differences == []
-        where = {"store": client.bootstrap, "database": client.database}
+        where = {"store": client.place.address, "database": client.place.database}
         found = read_table(name, **where)
         expected = columns.rows_table(table, rows)
         assert sorted(map(repr, found.to_pylist())) == sorted(map(repr, expected.to_pylist()))

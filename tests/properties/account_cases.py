@@ -6,9 +6,9 @@ import numpy as np
 
 from udfs.account import AccountInput, DayGrid, account_input
 from udfs.days import day_starts, local_day
-from udfs.dense import Signals
 from udfs.money import units
 from udfs.plan import AccountPlan, GatePlan, RunPlan, StrategyPlan, SymbolPlan
+from udfs.signal_columns import Signals
 
 START = 1_550_000_040_000
 MINUTE = 60_000

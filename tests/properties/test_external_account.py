@@ -63,12 +63,16 @@ def replay(
         values = tuple(reports[order[at]].values())
         write(tables, account.arrive(values, 0))
         at += 1
-        if pick.random() < 0.02:
+        if pick.random() < 0.7:
+            continue  # the bundle has more
+        write(tables, account.settle())
+        if pick.random() < 0.07:
             held, held_at = copy.deepcopy(memory), at
-        if crashes and pick.random() < 0.02:
+        if crashes and pick.random() < 0.07:
             memory, at = copy.deepcopy(held), held_at
             account = ExternalAccount("a", SETTINGS, memory)
     write(tables, account.wake(PATIENCE_MS))
+    write(tables, account.settle())
     return tables
 
 
@@ -140,7 +144,8 @@ def test_a_report_waits_for_its_order_then_is_refused_then_taken_as_late() -> No
 def test_a_late_fill_is_booked_on_arrival() -> None:
     account = ExternalAccount("a", SETTINGS, Memory({}, {}))
     account.arrive(report(), 0)
-    booked = account.arrive(report(order_id="p", side="SELL", ts=str(START + 10_000)), 1)
+    account.arrive(report(order_id="p", side="SELL", ts=str(START + 10_000)), 1)
+    booked = account.settle()
     assert LOTS in {row.table for row in booked}  # the first one's patience has passed
     late = account.arrive(report(order_id="q", side="SELL", ts=str(START - 1)), 2)
     assert MATCHES in {row.table for row in late}

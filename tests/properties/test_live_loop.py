@@ -1,7 +1,9 @@
 """Live stages in one process give a backtest's tables, whatever the order and the crashes."""
 
+import itertools
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -43,14 +45,19 @@ def node(
     return live_loop.Node(partial(build, job, int, tables.journal), tables)
 
 
-@pytest.mark.parametrize(("seed", "crash_every", "long_only"), [(1, 0, True), (2, 19, False)])
-def test_live_equals_bounded(tmp_path: Path, seed: int, crash_every: int, long_only: bool) -> None:
+@pytest.mark.parametrize(
+    ("seed", "crash_every", "long_only", "repeats"),
+    [(1, 0, True, False), (2, 19, False, False), (3, 19, True, True)],
+)
+def test_live_equals_bounded(
+    tmp_path: Path, seed: int, crash_every: int, long_only: bool, repeats: bool
+) -> None:
     bars = write_gappy_bars(tmp_path / "bars", seed)
     tree = runs.config(str(tmp_path / "bars" / "*.parquet"))
     tree["tradepicker.sellRequiresLong"] = long_only
     folder = runs.run(tree, tmp_path / "runs").folder
     plan = plan_run(parse_config(tree), trace=True, run_tag="PAPER_LIVE")
-    tables = live_loop.Tables()
+    tables = live_loop.Tables(repeats)
     feeding = live_loop.feed(tables, pa.concat_tables(bars), plan.base_ms)
     nodes = [node(name, plan, None, tables) for name in JOBS]
     live_loop.run(nodes, feeding, seed, live_loop.Disturbed(crash_every))
@@ -64,10 +71,13 @@ def test_live_equals_bounded(tmp_path: Path, seed: int, crash_every: int, long_o
     assert set(last.values()) == {max(ends.values())}
 
 
-def test_what_was_decided_without_another_stage_stays_decided(tmp_path: Path) -> None:
+@pytest.mark.parametrize("repeats", [False, True])
+def test_what_was_decided_without_another_stage_stays_decided(
+    tmp_path: Path, repeats: bool
+) -> None:
     bars = write_gappy_bars(tmp_path / "bars", 11)
     plan = plan_run(parse_config(runs.config(str(tmp_path / "bars" / "*.parquet"))), trace=True)
-    tables = live_loop.Tables()
+    tables = live_loop.Tables(repeats)
     feeding = live_loop.feed(tables, pa.concat_tables(bars), plan.base_ms)
     patience = {"tradepicker": 60, "paper-broker": 60}
     nodes = [node(name, plan, patience.get(name), tables) for name in JOBS]
@@ -82,7 +92,7 @@ def test_what_was_decided_without_another_stage_stays_decided(tmp_path: Path) ->
     last = max(row["ts"] for row in live["progress"])
     wanted = sum(s["strategy_id"] in own for s in signals for own in followers.values())
     assert wanted - 10 <= len(ids) <= wanted  # those late at the last tick wait for the next
-    changes = tables.logs["position_change_history"]
+    changes = list(tables.rows["position_change_history"].values())  # in the order of their log
     assert replay(plan, signals, [*accepted, *rejected], changes) == []
     filled = [row["order_id"] for row in changes]
     assert len(filled) == len(set(filled)) > 50
@@ -90,3 +100,46 @@ def test_what_was_decided_without_another_stage_stays_decided(tmp_path: Path) ->
     assert len(reported) == len(live["exec_report_history"])
     left = {order for order, ts in reported.items() if order not in filled}
     assert {reported[order] for order in left} <= {last}
+
+
+def test_a_strategy_that_joins_decides_as_if_it_had_been_there(tmp_path: Path) -> None:
+    seed, disturbed = 6, live_loop.Disturbed(23)
+    bars = write_gappy_bars(tmp_path / "bars", seed)
+    before = runs.config(str(tmp_path / "bars" / "*.parquet"))
+    base_ms = plan_run(parse_config(before)).base_ms
+    first = min(table["ts"].to_numpy().min() for table in bars) + base_ms
+    switched, joins = int(first) + 59 * base_ms, int(first) + 70 * base_ms
+    after = joined(before, joins)
+    folder = runs.run(after, tmp_path / "runs").folder
+    tables = live_loop.Tables()
+    feeding = live_loop.feed(tables, pa.concat_tables(bars), base_ms)
+    plans = [
+        plan_run(parse_config(tree), trace=True, run_tag="PAPER_LIVE") for tree in (before, after)
+    ]
+    nodes = [node(name, plans[0], None, tables) for name in JOBS]
+    live_loop.run(nodes, itertools.islice(feeding, 60), seed, disturbed)
+    for one, name in zip(nodes, JOBS, strict=True):
+        one.make = partial(build, LiveJob(name, plans[1], None), int, tables.journal)
+        one.start()
+    live_loop.run(nodes, feeding, seed, disturbed)
+    ends = {t["symbol"][0].as_py(): t["ts"].to_numpy().max() + base_ms for t in bars}
+    live = {name: list(rows.values()) for name, rows in tables.rows.items()}
+    live["indicator_history"] = [r for r in live["indicator_history"] if r["ts"] > switched]
+    found = live_equal.differences(folder, lambda name: live.get(name, []), ends)
+    there = pq.read_table(folder / "indicator_history.parquet")["ts"].to_pylist()
+    early = sum(ts <= switched for ts in there)
+    assert [line.partition(" of ")[0] for line in found] == [f"indicator_history: {early}"]
+    for name in ("late", "late-early"):
+        signals = [row for row in live["strategy_signal_history"] if row["strategy_id"] == name]
+        assert signals
+        assert min(row["signal_ts"] for row in signals) > joins
+
+
+def joined(tree: dict[str, Any], joins: int) -> dict[str, Any]:
+    """The same with more strategies, on a timeframe and with features that none has."""
+    params = {"fast": 3, "slow": 7}
+    late = {"id": "late", "kind": "ema_cross", "timeframe": "3m", "params": params, "from": joins}
+    early = late | {"id": "late-early", "intrabar": True}
+    ids = ["late", "late-early"]
+    followed = [one | {"strategies": [*one["strategies"], *ids]} for one in tree["accounts"]]
+    return tree | {"strategies": [*tree["strategies"], late, early], "accounts": followed}

@@ -16,6 +16,7 @@ from udfs.money import (
     UNIT,
     narrow,
     plain_text,
+    plain_units,
     price_units,
     round_half_even,
     to_decimal,
@@ -156,10 +157,19 @@ def test_columns_with_a_price_that_is_no_number_are_left_to_the_caller(bad: floa
 @given(amounts)
 def test_amounts_and_their_text(amount: int) -> None:
     assert units(plain_text(amount)) == amount
+    assert plain_units(plain_text(amount)) == plain_units(f"{to_decimal(amount):f}") == amount
     assert units(to_decimal(amount)) == amount
     assert to_decimal(amount) == Decimal(plain_text(amount))
     text = plain_text(amount)
     assert "." not in text or not text.endswith("0")
+
+
+@FAST
+@given(st.text("-+0123456789.eE_ \u0663", max_size=12))
+def test_the_quick_reading_of_a_number_reads_what_the_other_does(text: str) -> None:
+    found = plain_units(text)
+    if found is not None:
+        assert found == units(text)
 
 
 @pytest.mark.parametrize(

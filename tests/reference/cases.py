@@ -32,6 +32,10 @@ def random_config(rng: random.Random, symbols: list[str], minutes: int) -> dict[
         config["run"]["warmup"] = rng.choice([0, "90m", "6h"])
     if rng.random() < 0.3:
         config["run"]["end"] = START + rng.randrange(minutes // 2, minutes) * MINUTE
+    for strategy in config["strategies"]:
+        # The reference computes all features anew at every minute: not over a whole day.
+        if minutes <= 600 and rng.random() < 0.4:
+            strategy["intrabar"] = True
     return config
 
 

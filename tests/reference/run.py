@@ -155,7 +155,7 @@ def run(config: dict[str, Any], rows: Iterable[Row]) -> dict[str, Any]:
         base_ms = span_ms(settings.base)
         market = read_bars(rows, settings.symbols, first, settings.end, base_ms, settings.run_id)
         indicators = compute_indicators(market, settings)
-        signals = compute_signals(indicators, settings)
+        signals = compute_signals(market, indicators, settings)
         quotes = {name: symbol.quote for name, symbol in settings.symbols.items()}
         engine = Engine(settings.run_id, RUN_TAG, quotes, settings.ttl_days)
         traded = [

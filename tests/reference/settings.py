@@ -35,6 +35,7 @@ class Strategy(NamedTuple):
     params: Params
     params_hash: str
     symbols: tuple[str, ...]
+    intrabar: bool
 
 
 class Account(NamedTuple):
@@ -159,6 +160,7 @@ def read_strategies(
     names = tuple(given.get("symbols") or symbols)
     if not set(names) <= set(symbols):
         raise ValueError(f"{given['id']}: unknown symbols in {names}")
+    intrabar = bool(given.get("intrabar")) and span_ms(timeframe) > base_ms
     fixed = dict(given.get("params") or {})
     many = "grid" in given or "sets" in given
     result: list[Strategy] = []
@@ -174,8 +176,9 @@ def read_strategies(
         parts = [f"{name}={printed(varied[name])}" for name in sorted(varied)]
         identity = given["id"] + ("/" + ",".join(parts) if many else "")
         digest = params_hash(params)
+        kind = given["kind"]
         result.append(
-            Strategy(identity, given["id"], given["kind"], timeframe, params, digest, names)
+            Strategy(identity, given["id"], kind, timeframe, params, digest, names, intrabar)
         )
     return result, left_out
 

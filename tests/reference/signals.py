@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 from .bars import Bar, Market, span_ms, windows
@@ -104,17 +105,87 @@ def signals_of(
     return result
 
 
+def moments(base: list[Bar], timeframe_ms: int) -> Iterator[tuple[int, list[Bar]]]:
+    """(time, the final bars before it and the one so far) at each base close.
+
+    A bar whose last minutes are missing has a last moment at its end, once a later bar is there.
+    """
+    final: list[Bar] = []
+    current: Bar | None = None
+    for bar in base:
+        start = bar.ts - bar.ts % timeframe_ms
+        if current is not None and current.ts != start:
+            yield current.close_ts, [*final, current]
+            final.append(current)
+            current = None
+        if current is None:
+            current = bar._replace(ts=start, close_ts=start + timeframe_ms)
+        else:
+            current = current._replace(
+                high=max(current.high, bar.high),
+                low=min(current.low, bar.low),
+                close=bar.close,
+                volume=current.volume + bar.volume,
+            )
+        yield bar.close_ts, [*final, current]
+        if bar.close_ts == current.close_ts:
+            final.append(current)
+            current = None
+
+
+def known_at(ts: int, bars: list[Bar], column: Column) -> float | None:
+    """The value of the newest bar that closes no later, or None."""
+    value = None
+    for bar, found in zip(bars, column, strict=True):
+        if bar.close_ts > ts:
+            break
+        value = found
+    return value
+
+
+def intrabar_signals(
+    strategy: Strategy, symbol: str, base: list[Bar], indicators: Indicators, settings: Settings
+) -> list[Signal]:
+    """The strategy at every base close, asked with the last final bar and the one so far."""
+    result = []
+    given = set()
+    named = features_named(strategy.kind, strategy.params)
+    for ts, bars in moments(base, span_ms(strategy.timeframe)):
+        columns: dict[str, Column] = {}
+        for role, (timeframe, name) in named.items():
+            if timeframe in (None, strategy.timeframe):
+                columns[role] = [None, *feature(name, bars)][-2:]
+            else:
+                key = (symbol, timeframe)
+                higher, column = indicators.bars[key], indicators.columns[key][name]
+                before = known_at(bars[-2].close_ts, higher, column) if len(bars) > 1 else None
+                columns[role] = [before, known_at(ts, higher, column)]
+        action = answers(strategy.kind, strategy.params, columns, 2)[1]
+        if action is None or (bars[-1].ts, action) in given:
+            continue
+        given.add((bars[-1].ts, action))
+        if settings.start is not None and ts <= settings.start:
+            continue  # given before the run began
+        signal_id = hash_of(settings.run_id, strategy.id, symbol, ts)
+        result.append(Signal(signal_id, strategy.id, symbol, ts, action, bars[-1].close, 1.0))
+    return result
+
+
 def order_of(signal: Signal) -> tuple[Any, ...]:
     """Order among signals: event time, SELL before BUY, strategy, symbol."""
     return (signal.signal_ts, signal.action != "SELL", signal.strategy_id, signal.symbol)
 
 
-def compute_signals(indicators: Indicators, settings: Settings) -> list[Signal]:
+def compute_signals(market: Market, indicators: Indicators, settings: Settings) -> list[Signal]:
     """All signals of the run in order."""
     signals: list[Signal] = []
     for strategy in settings.strategies.values():
         for symbol in strategy.symbols:
-            signals += signals_of(strategy, symbol, indicators, settings)
+            if strategy.intrabar:
+                base = market.bars[symbol]
+                signals += intrabar_signals(strategy, symbol, base, indicators, settings)
+            else:
+                signals += signals_of(strategy, symbol, indicators, settings)
     return sorted(signals, key=order_of)
 
 
@@ -131,7 +202,7 @@ def signal_row(signal: Signal, settings: Settings) -> dict[str, Any]:
         "size_hint": signal.size_hint,
         "confidence": 1.0,
         "reason": strategy.kind,
-        "strategy_version": "1",
+        "strategy_version": "1+intrabar" if strategy.intrabar else "1",
         "params_hash": strategy.params_hash,
         "run_id": settings.run_id,
     }

@@ -305,6 +305,26 @@ def test_a_gap_closes_windows_late_and_the_end_closes_none() -> None:
     ]
 
 
+def test_an_intrabar_strategy_sees_the_bar_so_far() -> None:
+    strategy = {**BREAKOUT, "timeframe": "5m", "intrabar": True}
+    # Three bars between 99 and 100. Minute 17 is above them, 18 not, 19 again: one BUY. In the next
+    # bar minute 20 is below, and so is the end of that bar, which lacks its last minute.
+    closes = [*[100, 99] * 7, 100, *[100, 99, 104, 100, 104], *[90, 100, 90], *[108, 91]]
+    minutes = [*range(20), 20, 22, 23, 27, 28]
+    rows = flat_bars("BTCUSD", [float(one) for one in closes], minutes)
+    tables = run(configuration(strategies=[strategy]), rows)
+    signals = [
+        (row["signal_ts"] // MINUTE, row["action"], row["close"], row["strategy_version"])
+        for row in tables["strategy_signal_history"]
+    ]
+    assert signals == [
+        (18, "BUY", 104.0, "1+intrabar"),
+        (21, "SELL", 90.0, "1+intrabar"),
+        (28, "BUY", 108.0, "1+intrabar"),
+    ]
+    assert [row["ts"] // MINUTE for row in tables["indicator_history"]] == [5, 10, 15, 20, 25]
+
+
 def test_grids() -> None:
     grid = {"id": "sweep", "kind": "ema_cross", "grid": {"slow": [3, 4], "fast": [2, 3]}}
     config = configuration(strategies=[grid])

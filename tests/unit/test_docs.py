@@ -31,8 +31,8 @@ ROOT = Path(__file__).resolve().parents[2]
 PAGES = sorted([ROOT / "README.md", *(ROOT / "docs").glob("*.md")])
 NAMES = [page.relative_to(ROOT).as_posix() for page in PAGES]
 FOLDERS = (
-    "benchmarks", "cli", "conf", "deploy", "docs", "examples", "feeds", "jobs", "notebooks", "schemas",
-    "scripts", "tests", "udfs",
+    "benchmarks", "cli", "conf", "deploy", "docs", "examples", "feeds", "jobs", "notebooks",
+    "schemas", "scripts", "tests", "udfs",
 )  # fmt: skip
 
 # Commands that tables.md names as readers or writers and that do not exist. May only shrink.

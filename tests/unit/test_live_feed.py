@@ -20,6 +20,7 @@ from feeds.live.feed import Stood, Tick, Timeline
 from feeds.live.lines import Chunks, Columns, Line, batches
 from feeds.live.waiting import instances
 from jobs.sources import COLUMNS, memory_tasks
+from jobs.store.place import StorePlace
 from jobs.symbol_stage import Intake, count_unknown
 from schemas.config import parse_config
 from schemas.resolve import plan_run
@@ -228,10 +229,16 @@ def test_speeds() -> None:
 def test_places(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     config = parse_config({**CONFIG, "run": {"id": "a-b"}})
-    assert place.place(config, None, "h:1", None) == ("h:1", "a_b")
+    assert place.place(config, None, "h:1", None) == ("fluss", "h:1", "a_b")
     addresses = {"kind": "fluss", "addresses": {"fluss": "h:2"}, "database": "d"}
     other = parse_config({**CONFIG, "store": addresses})
-    assert place.place(other, None, None, None) == ("h:2", "d")
+    assert place.place(other, None, None, None) == ("fluss", "h:2", "d")
+    kafka = {"kind": "kafka", "addresses": {"fluss": "h:2", "kafka": "h:3"}, "database": "d"}
+    other = parse_config({**CONFIG, "store": kafka})
+    assert place.place(other, None, None, None) == ("kafka", "h:3", "d")
+    assert place.place(None, None, "kafka://h:1", "d") == ("kafka", "h:1", "d")
+    with pytest.raises(ConfigError, match="kafak is no kind of store"):
+        place.place(None, None, "kafak://h:1", "d")
     for folder, text in ((None, "no stack in .run/live/a-b"), (Path("x"), "no stack in x")):
         with pytest.raises(ConfigError, match=text):
             place.place(config, folder, None, None)
@@ -239,7 +246,7 @@ def test_places(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         place.place(None, None, None, None)
     with pytest.raises(ConfigError, match="by --database"):
         place.place(None, None, "h:1", None)
-    at = place.Place("h:1", "d")
+    at = StorePlace("fluss", "h:1", "d")
     with (
         place.only_feed(at),
         pytest.raises(ConfigError, match="another feed writes to d"),

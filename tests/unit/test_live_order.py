@@ -5,6 +5,7 @@ from typing import Any
 import pytest
 
 from jobs.live.order import QUIET_MS, Gap, Order, ToTell, ToWork
+from jobs.live.seen import TICKS
 from jobs.live.shelf import SPARE
 from jobs.live.stage import Input, Stage, Upstream, Worked
 from schemas.market import PRICE_1M_HISTORY
@@ -55,21 +56,21 @@ def assert_nothing_is_held(order: Order, tick: int) -> None:
 
 def test_a_tick_is_released_when_all_of_it_is_there() -> None:
     kept: dict[str, str] = {}
-    order = Order(stage(), kept)
+    order = Order(stage(), kept, {})
     assert order.row(0, 10, "b", ("B",), 0) == []
     assert order.progress(10, FEED, 2, 0) == []
-    order = Order(stage(), kept)  # started again
+    order = Order(stage(), kept, {})  # started again
     assert order.row(0, 10, "b", ("B",), 0) == []  # a copy
     sent = order.row(0, 10, "a", ("A",), 0)  # the first tick waits for no tick before
     assert released(sent) == {10: ["A", "B"]}
     assert order.progress(20, FEED, 0, 0) == []
-    order = Order(stage(), kept)
+    order = Order(stage(), kept, {})
     assert released(order.progress(20, GATE, 0, 0)) == {20: []}
-    assert_nothing_is_held(Order(stage(), kept), 30)
+    assert_nothing_is_held(Order(stage(), kept, {}), 30)
 
 
 def test_patience_lasts_while_an_instance_is_heard_of() -> None:
-    order = Order(stage(), {})
+    order = Order(stage(), {}, {})
     order.progress(10, FEED, 3, 10)
     for now_ms in (90, 180):  # rows of a long backlog come behind their progress
         assert order.row(0, 10, str(now_ms), ("A",), now_ms) == []
@@ -87,7 +88,7 @@ def test_patience_lasts_while_an_instance_is_heard_of() -> None:
 
 
 def test_nobody_is_given_up_while_there_is_a_backlog() -> None:
-    order = Order(stage(), {})
+    order = Order(stage(), {}, {})
     order.progress(10, FEED, 0, 10)
     order.progress(20, FEED, 1, 10)
     order.progress(20, GATE, 0, 10)
@@ -112,7 +113,7 @@ def given_up(order: Order, now_ms: int) -> list[Gap]:
 
 
 def test_an_instance_that_was_given_up_is_waited_for_once_it_tells_again() -> None:
-    order = Order(stage(), {})
+    order = Order(stage(), {}, {})
     order.progress(10, FEED, 0, 10)
     order.progress(20, FEED, 0, 10)
     # Nothing was heard of the gate yet: it may be starting.
@@ -128,25 +129,25 @@ def test_an_instance_that_was_given_up_is_waited_for_once_it_tells_again() -> No
 @pytest.mark.parametrize("started_again", [False, True])
 def test_prompt_rows_go_with_the_next_tick(started_again: bool) -> None:
     kept: dict[str, str] = {}
-    order = Order(stage(prompt=True), kept)
+    order = Order(stage(prompt=True), kept, {})
     assert order.row(0, 20, "a", ("A",), 0) == []
     if started_again:
-        order = Order(stage(prompt=True), kept)
+        order = Order(stage(prompt=True), kept, {})
     assert released(order.progress(10, FEED, 0, 0)) == {10: ["A"]}
     assert order.progress(20, GATE, 0, 0) == []
     if started_again:
-        order = Order(stage(prompt=True), kept)
+        order = Order(stage(prompt=True), kept, {})
     assert released(order.progress(20, FEED, 1, 0)) == {20: []}  # it counts for its own tick
-    assert_nothing_is_held(Order(stage(prompt=True), kept), 30)
+    assert_nothing_is_held(Order(stage(prompt=True), kept, {}), 30)
 
 
 def test_what_is_kept_does_not_grow() -> None:
     kept: dict[str, str] = {}
-    order = Order(stage(), kept)
+    order = Order(stage(), kept, {})
     order.progress(10, FEED, 0, 0)
     for tick in range(20, 1_000, 10):
         if tick % 70 == 0:
-            order = Order(stage(), kept)
+            order = Order(stage(), kept, {})
         order.row(0, tick, "a", ("A",), 0)
         order.progress(tick, FEED, 1, 0)
         assert released(order.progress(tick, GATE, 0, 0)) == {tick: ["A"]}
@@ -159,8 +160,67 @@ def test_what_is_kept_does_not_grow() -> None:
     assert len(kept) <= SPARE + 1
 
 
+@pytest.mark.parametrize("prompt", [False, True])
+def test_a_repeat_is_never_handed_on_again(prompt: bool) -> None:
+    kept: dict[str, str] = {}
+    seen: dict[str, str] = {}
+
+    def again() -> Order:
+        return Order(stage(prompt), kept, seen)
+
+    order = again()
+    order.progress(10, FEED, 1, 0)
+    assert released(order.row(0, 10, "a", ("A",), 0)) == {10: ["A"]}
+    order.row(0, 20, "b", ("B",), 0)
+    order.row(0, 10, "late", ("L",), 0)  # its tick is over: it goes with the next one
+    for started_again in (False, True):
+        order = again() if started_again else order
+        for tick, row_id in ((10, "a"), (20, "b"), (10, "late")):
+            assert order.row(0, tick, row_id, ("X",), 0) == []
+    order.progress(20, GATE, 0, 0)
+    sent = order.progress(20, FEED, 1, 0)
+    rows = [(one.key, one.rows[0].late) for one in sent if isinstance(one, ToWork)]
+    assert rows == [("B", False), ("L", True)]
+    for started_again in (False, True):
+        order = again() if started_again else order
+        for tick, row_id in ((10, "a"), (20, "b"), (10, "late")):
+            assert order.row(0, tick, row_id, ("X",), 0) == []
+    assert_nothing_is_held(order, 30)
+
+
+def test_a_prompt_row_that_went_before_its_tick_counts_once() -> None:
+    kept: dict[str, str] = {}
+    order = Order(stage(prompt=True), kept, {})
+    order.row(0, 20, "a", ("A",), 0)
+    assert released(order.progress(10, FEED, 0, 0)) == {10: ["A"]}
+    for started_again in (False, True):
+        order = Order(stage(prompt=True), kept, {}) if started_again else order
+        assert order.row(0, 20, "a", ("A",), 0) == []
+    order.progress(20, GATE, 0, 0)
+    assert order.progress(20, FEED, 2, 0) == []  # a second row was promised
+    assert released(order.row(0, 20, "b", ("B",), 0)) == {20: ["B"]}
+
+
+def test_what_is_known_of_rows_does_not_grow() -> None:
+    seen: dict[str, str] = {}
+    order = Order(stage(), {}, seen)
+    last = (TICKS + 100) * BASE_MS
+    for tick in range(BASE_MS, last + 1, BASE_MS):
+        order.progress(tick, FEED, 1, 0)
+        order.progress(tick, GATE, 0, 0)
+        assert released(order.row(0, tick, "a", ("A",), 0)) == {tick: ["A"]}
+    assert len(seen) == TICKS
+    for tick in (BASE_MS, 100 * BASE_MS, last - TICKS * BASE_MS, last):
+        assert order.row(0, tick, "a", ("A",), 0) == []
+    assert order.row(0, BASE_MS, "b", ("B",), 0) == []  # too old to be told from a repeat
+    order.row(0, last, "b", ("B",), 0)
+    order.progress(last + BASE_MS, GATE, 0, 0)
+    sent = order.progress(last + BASE_MS, FEED, 0, 0)
+    assert released(sent) == {last + BASE_MS: ["B"]}
+
+
 def test_another_state_is_refused() -> None:
     kept: dict[str, str] = {}
-    Order(stage(), kept).progress(10, FEED, 0, 0)
+    Order(stage(), kept, {}).progress(10, FEED, 0, 0)
     with pytest.raises(InvariantError, match="start from a savepoint that this code wrote"):
-        Order(stage()._replace(name="other"), kept)
+        Order(stage()._replace(name="other"), kept, {})

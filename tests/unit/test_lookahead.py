@@ -127,6 +127,19 @@ def test_a_vectorised_strategy_that_is_shifted_by_a_bar() -> None:
     assert "its features are the same in both" in told(leak)
 
 
+def test_an_intrabar_strategy_that_reads_on_is_found() -> None:
+    more = {"timeframe": "15m", "intrabar": True, "params": {"period": 5}}
+    strategies = [
+        own("shifted", "future_strategy.py", **more),
+        {"id": "honest", "kind": "bollinger_breakout", **more, "params": {"period": 5, "k": 1}},
+    ]
+    found = checked(planned(strategies, ["ECHOUSD"]), some("ECHOUSD"))
+    (leak,) = found.leaks
+    assert (leak.name, leak.fault, leak.ahead, leak.behind) == ("shifted", Fault.FUTURE, 1, 0)
+    assert told(leak).endswith("with the next 1 bar: it reads the future")
+    assert not found.silent
+
+
 @pytest.mark.parametrize(
     ("file", "kind", "name", "fault"),
     [

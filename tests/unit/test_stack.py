@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import signal
 import socket
 import subprocess
@@ -33,6 +34,7 @@ from jobs.stack.ports import STEP, USUAL, choose_ports, claim_ports
 from jobs.stack.report import lag_of
 from jobs.stack.rest import reason
 from jobs.stack.tables import check_columns
+from jobs.store.place import StorePlace
 from schemas.config import load_config, parse_config
 from schemas.config_models import LiveConfig
 from schemas.tables import TABLES
@@ -142,12 +144,22 @@ def test_what_decides_is_refused_by_name() -> None:
         settings.refuse_changes(a_stack(Path("/x")), before, other)
 
 
-def test_only_a_local_fluss_store_is_a_stack() -> None:
+def test_only_a_local_store_is_a_stack() -> None:
     checks.check_config(load_config(LIVE))
+    checks.check_config(load_config(LIVE, {"store.kind": "kafka"}))
     with pytest.raises(ConfigError, match=r"store\.kind is files"):
         checks.check_config(load_config(LIVE, {"store.kind": "files"}))
     with pytest.raises(ConfigError, match=r"store\.addresses"):
         checks.check_config(load_config(LIVE, {"store.addresses": "a:1"}))
+
+
+def test_a_run_stays_in_its_store() -> None:
+    before = StorePlace("fluss", "h:1", "live")
+    checks.check_store(before, "fluss", "live")
+    with pytest.raises(ConfigError, match=r"store\.kind was fluss and is kafka"):
+        checks.check_store(before, "kafka", "live")
+    with pytest.raises(ConfigError, match=r"store\.database was live and is other"):
+        checks.check_store(before, "fluss", "other")
 
 
 def test_the_execution_mode_is_not_switched() -> None:
@@ -190,7 +202,9 @@ def test_a_folder_that_can_not_be_made_is_told(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="choose another --dir"):
         checks.check_writable(tmp_path / "file" / "stack")
     with pytest.raises(ConfigError, match="has a character"):
-        checks.check_machine(tmp_path / "a#b", LiveConfig())
+        checks.check_machine(tmp_path / "a#b", load_config(LIVE))
+    with pytest.raises(ConfigError, match="has a character"):
+        checks.check_machine(tmp_path / "a,b", load_config(LIVE, {"store.kind": "kafka"}))
 
 
 def test_missing_jars_are_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -339,7 +353,7 @@ def test_what_ends_is_started_again_and_told(tmp_path: Path) -> None:
             assert time.monotonic() < deadline
             time.sleep(0.05)
     first, second, *_ = [why for name, now, why in told if (name, now) == ("bad", "waiting")]
-    assert first.startswith("ended with code 1 after 0 s: ValueError: no such thing")
+    assert re.match(r"ended with code 1 after \d s: ValueError: no such thing", first)
     assert "2 times in a row; the next start in 1 s" in second
     assert [now for name, now, _ in told if name == "good"][:2] == ["running", "waiting"]
     assert not any(processes.lives(pid) for pid in pids)
@@ -483,9 +497,10 @@ def test_how_far_stages_are_behind() -> None:
 
 def test_another_versions_table_is_told() -> None:
     table = TABLES["progress"]
-    contract = [("stage", "STRING NOT NULL"), ("instance", "STRING NOT NULL")]
+    contract = {"stage": "STRING NOT NULL", "instance": "STRING NOT NULL"}
+    check_columns(table, contract, contract, "live")
     with pytest.raises(ConfigError) as caught:
-        check_columns(table, [*contract, ("old", "INT")], "live")
+        check_columns(table, contract, contract | {"old": "INT"}, "live")
     assert "table progress of database live was made by another version" in str(caught.value)
     assert "old is INT and should be absent" in str(caught.value)
     assert "another run.id" in str(caught.value)

@@ -10,7 +10,7 @@ from udfs.engine import EngineState
 from udfs.errors import InvariantError
 from udfs.lots import Lot
 from udfs.rows import PositionChange
-from udfs.state import dump, load_engine, load_gate
+from udfs.state import dump, dump_counted, load_engine, load_gate
 from udfs.tradepicker import GateKey, GateState, OpenOrder
 
 LOT = Lot("o", "o:1", -1, 10**30, 5, -3, 5, 2, 10**40, "BNB", 1, 2)
@@ -30,6 +30,9 @@ def edited(data: bytes, **changes: object) -> bytes:
 def test_there_and_back() -> None:
     assert load_engine(dump(ENGINE)) == ENGINE
     assert load_engine(dump(engine.EMPTY)) == engine.EMPTY
+    counted = engine.EMPTY._replace(net_qty=-(10**37), seq=3, newest_ts=4, updated_ts=5)
+    for one in (engine.EMPTY, counted):
+        assert dump_counted(one).encode() == dump(one)
     assert load_gate(dump(GATE)) == GATE
     assert load_gate(dump({})) == {}
 

@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from udfs.bars import Bars, Floats
+from udfs.bars import Bars, Floats, cut
 from udfs.errors import InvariantError
 from udfs.features.catalog import OWN, Feature, parse_feature
 from udfs.features.moving import (
@@ -26,6 +26,7 @@ from udfs.features.moving import (
 )
 from udfs.features.own import NO_OWN, FeatureKind, OwnFeatures
 from udfs.features.range import donchian, donchian_state, stoch, stoch_state
+from udfs.features.unfinished import Final
 from udfs.features.volume import obv, obv_state, vwap_day, vwap_day_state
 from udfs.features.wilder import adx, adx_state, atr, atr_state, rsi, rsi_state
 from udfs.features.windows import bollinger, bollinger_state, mean, mean_state
@@ -40,7 +41,7 @@ class Family(NamedTuple):
 
     inputs: tuple[str, ...]
     initial: Callable[[Members], Floats]
-    run: Callable[[Floats, Bars, Members], tuple[Floats, Columns]]
+    run: Callable[[Floats, Bars, Members, Final], tuple[Floats, Columns]]
 
 
 class Group(NamedTuple):
@@ -94,10 +95,14 @@ def initial_state(features: FeatureSet) -> State:
     return tuple(group.family.initial(group.members) for group in features.groups)
 
 
-def compute(state: State, bars: Bars, features: FeatureSet) -> tuple[State, dict[str, Floats]]:
+def compute(
+    state: State, bars: Bars, features: FeatureSet, final: Final = None
+) -> tuple[State, dict[str, Floats]]:
     """Features of the next bars of a symbol: (new state, {name: float64[n]}), NaN where null.
 
     Bars follow those that made `state`; how they are cut into calls changes no bit of any value.
+    `final` bool[n] tells which bars are final: the others have values as if they ended now, and
+    those after them know nothing of them. None: all are.
     Nothing that is given is changed. Prices are the bars' own columns, not copies.
     """
     if len(state) != len(features.groups):
@@ -113,7 +118,7 @@ def compute(state: State, bars: Bars, features: FeatureSet) -> tuple[State, dict
                 f"state of {group.members[0].name} has the shape {before.shape},"
                 f" not ({group.state_size},)"
             )
-        after, values = group.family.run(before, usable, group.members)
+        after, values = group.family.run(before, usable, group.members, final)
         states.append(after)
         for feature, column in zip(group.members, values, strict=True):
             columns[feature.name] = column
@@ -145,9 +150,16 @@ def _own_family(kind: FeatureKind) -> Family:
     def initial(members: Members) -> Floats:
         return kind.initial(_whole(members))
 
-    def run(state: Floats, bars: Bars, members: Members) -> tuple[Floats, Columns]:
-        after, column = kind.kernel(state.copy(), bars, _whole(members))
-        return after, (column,)
+    def run(state: Floats, bars: Bars, members: Members, final: Final) -> tuple[Floats, Columns]:
+        periods = _whole(members)
+        if final is None:
+            after, column = kind.kernel(state.copy(), bars, periods)
+            return after, (column,)
+        column = np.empty(len(final))
+        for i, is_final in enumerate(final.tolist()):
+            after, column[i : i + 1] = kind.kernel(state.copy(), cut(bars, i, i + 1), periods)
+            state = after if is_final else state
+        return state, (column,)
 
     return Family(Bars._fields, initial, run)
 
@@ -180,24 +192,26 @@ def _periods(members: Members) -> tuple[int, int, int]:
     return int(first), int(second), int(third)
 
 
-def _run_sma(state: Floats, bars: Bars, members: Members) -> tuple[Floats, Columns]:
-    state, column = sma(state, bars.close, _period(members))
+def _run_sma(state: Floats, bars: Bars, members: Members, final: Final) -> tuple[Floats, Columns]:
+    state, column = sma(state, bars.close, _period(members), final)
     return state, (column,)
 
 
-def _run_ema(state: Floats, bars: Bars, members: Members) -> tuple[Floats, Columns]:
-    state, columns = ema(state, bars.close)
+def _run_ema(state: Floats, bars: Bars, members: Members, final: Final) -> tuple[Floats, Columns]:
+    state, columns = ema(state, bars.close, final)
     return state, tuple(columns)
 
 
-def _run_macd(state: Floats, bars: Bars, members: Members) -> tuple[Floats, Columns]:
-    state, line, signals, histogram = macd(state, bars.close, *_periods(members))
+def _run_macd(state: Floats, bars: Bars, members: Members, final: Final) -> tuple[Floats, Columns]:
+    state, line, signals, histogram = macd(state, bars.close, *_periods(members), final)
     outputs = {"line": line, "signal": signals, "hist": histogram}
     return state, tuple(outputs[feature.output] for feature in members)
 
 
-def _run_bollinger(state: Floats, bars: Bars, members: Members) -> tuple[Floats, Columns]:
-    state, middle, deviation = bollinger(state, bars.close, _period(members))
+def _run_bollinger(
+    state: Floats, bars: Bars, members: Members, final: Final
+) -> tuple[Floats, Columns]:
+    state, middle, deviation = bollinger(state, bars.close, _period(members), final)
     columns = []
     for feature in members:
         if feature.output == "middle":
@@ -209,50 +223,56 @@ def _run_bollinger(state: Floats, bars: Bars, members: Members) -> tuple[Floats,
     return state, tuple(columns)
 
 
-def _run_roc(state: Floats, bars: Bars, members: Members) -> tuple[Floats, Columns]:
-    state, column = roc(state, bars.close, _period(members))
+def _run_roc(state: Floats, bars: Bars, members: Members, final: Final) -> tuple[Floats, Columns]:
+    state, column = roc(state, bars.close, _period(members), final)
     return state, (column,)
 
 
-def _run_volume_sma(state: Floats, bars: Bars, members: Members) -> tuple[Floats, Columns]:
-    state, column = mean(state, bars.volume, _period(members))
+def _run_volume_sma(
+    state: Floats, bars: Bars, members: Members, final: Final
+) -> tuple[Floats, Columns]:
+    state, column = mean(state, bars.volume, _period(members), final)
     return state, (column,)
 
 
-def _run_rsi(state: Floats, bars: Bars, members: Members) -> tuple[Floats, Columns]:
-    state, column = rsi(state, bars.close, _period(members))
+def _run_rsi(state: Floats, bars: Bars, members: Members, final: Final) -> tuple[Floats, Columns]:
+    state, column = rsi(state, bars.close, _period(members), final)
     return state, (column,)
 
 
-def _run_atr(state: Floats, bars: Bars, members: Members) -> tuple[Floats, Columns]:
-    state, column = atr(state, bars.high, bars.low, bars.close, _period(members))
+def _run_atr(state: Floats, bars: Bars, members: Members, final: Final) -> tuple[Floats, Columns]:
+    state, column = atr(state, bars.high, bars.low, bars.close, _period(members), final)
     return state, (column,)
 
 
-def _run_adx(state: Floats, bars: Bars, members: Members) -> tuple[Floats, Columns]:
-    state, column = adx(state, bars.high, bars.low, bars.close, _period(members))
+def _run_adx(state: Floats, bars: Bars, members: Members, final: Final) -> tuple[Floats, Columns]:
+    state, column = adx(state, bars.high, bars.low, bars.close, _period(members), final)
     return state, (column,)
 
 
-def _run_stoch(state: Floats, bars: Bars, members: Members) -> tuple[Floats, Columns]:
-    state, line, signals = stoch(state, bars.high, bars.low, bars.close, *_periods(members))
+def _run_stoch(state: Floats, bars: Bars, members: Members, final: Final) -> tuple[Floats, Columns]:
+    state, line, signals = stoch(state, bars.high, bars.low, bars.close, *_periods(members), final)
     return state, tuple(line if feature.output == "k" else signals for feature in members)
 
 
-def _run_donchian(state: Floats, bars: Bars, members: Members) -> tuple[Floats, Columns]:
+def _run_donchian(
+    state: Floats, bars: Bars, members: Members, final: Final
+) -> tuple[Floats, Columns]:
     is_high = members[0].output == "high"
     values, sign = (bars.high, 1.0) if is_high else (bars.low, -1.0)
-    state, column = donchian(state, values, _period(members), sign)
+    state, column = donchian(state, values, _period(members), sign, final)
     return state, (column,)
 
 
-def _run_obv(state: Floats, bars: Bars, members: Members) -> tuple[Floats, Columns]:
-    state, column = obv(state, bars.close, bars.volume)
+def _run_obv(state: Floats, bars: Bars, members: Members, final: Final) -> tuple[Floats, Columns]:
+    state, column = obv(state, bars.close, bars.volume, final)
     return state, (column,)
 
 
-def _run_vwap_day(state: Floats, bars: Bars, members: Members) -> tuple[Floats, Columns]:
-    state, column = vwap_day(state, bars.ts, bars.high, bars.low, bars.close, bars.volume)
+def _run_vwap_day(
+    state: Floats, bars: Bars, members: Members, final: Final
+) -> tuple[Floats, Columns]:
+    state, column = vwap_day(state, bars.ts, bars.high, bars.low, bars.close, bars.volume, final)
     return state, (column,)
 
 

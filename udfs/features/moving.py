@@ -3,14 +3,16 @@
 A state is one float64 vector. Kernels write into the arrays they are given; the functions around
 them hand over fresh copies, so a caller's state is never changed. Every value is the outcome of a
 fixed chain of operations per bar, so that cutting the bars elsewhere can't change a bit of it.
+Where `final` is given, bars that are not final leave no trace (udfs/features/unfinished.py).
 """
 
 import math
 
 import numpy as np
 
-from udfs.bars import Floats
+from udfs.bars import Bools, Floats
 from udfs.compiled import njit
+from udfs.features.unfinished import Final, state_for
 
 NULL = math.nan
 EMA_FIELDS = 3  # per average: period, bars seen (up to the period), total until then / value after
@@ -21,12 +23,23 @@ def sma_state(period: int) -> Floats:
     return np.zeros(3 + period)
 
 
-def sma(state: Floats, values: Floats, period: int) -> tuple[Floats, Floats]:
+def sma(state: Floats, values: Floats, period: int, final: Final = None) -> tuple[Floats, Floats]:
     """Mean of the last `period` values by a running total, as TA-Lib's SMA, bit for bit."""
     state = state.copy()
     column = np.empty(values.shape[0])
-    _sma_kernel(state, values, period, column)
+    if final is None:
+        _sma_kernel(state, values, period, column)
+    else:
+        _sma_each(state, values, final, period, column)
     return state, column
+
+
+@njit
+def _sma_each(state: Floats, values: Floats, final: Bools, period: int, column: Floats) -> None:
+    scratch = np.empty_like(state)
+    for i in range(values.shape[0]):
+        own = state_for(state, scratch, final[i])
+        _sma_kernel(own, values[i : i + 1], period, column[i : i + 1])
 
 
 @njit
@@ -57,15 +70,28 @@ def ema_state(periods: tuple[int, ...]) -> Floats:
     return state.reshape(-1)
 
 
-def ema(state: Floats, values: Floats) -> tuple[Floats, Floats]:
+def ema(state: Floats, values: Floats, final: Final = None) -> tuple[Floats, Floats]:
     """All averages of the state in one pass; the columns are the rows of the second result.
 
     An average starts from the mean of its first `period` values.
     """
     state = state.copy()
     columns = np.empty((state.shape[0] // EMA_FIELDS, values.shape[0]))
-    _ema_kernel(state, values, columns)
+    if final is None:
+        _ema_kernel(state, values, columns)
+    else:
+        _ema_each(state, values, final, columns)
     return state, columns
+
+
+@njit
+def _ema_each(state: Floats, values: Floats, final: Bools, columns: Floats) -> None:
+    scratch = np.empty_like(state)
+    column = np.empty((columns.shape[0], 1))
+    for i in range(values.shape[0]):
+        own = state_for(state, scratch, final[i])
+        _ema_kernel(own, values[i : i + 1], column)
+        columns[:, i] = column[:, 0]
 
 
 @njit
@@ -134,7 +160,7 @@ def macd_state() -> Floats:
 
 
 def macd(
-    state: Floats, values: Floats, fast: int, slow: int, signal: int
+    state: Floats, values: Floats, fast: int, slow: int, signal: int, final: Final = None
 ) -> tuple[Floats, Floats, Floats, Floats]:
     """(state, macd, signal line, histogram) as TA-Lib's MACD, which swaps fast > slow too.
 
@@ -144,8 +170,31 @@ def macd(
     line = np.empty(values.shape[0])
     signals = np.empty(values.shape[0])
     histogram = np.empty(values.shape[0])
-    _macd_kernel(state, values, min(fast, slow), max(fast, slow), signal, line, signals, histogram)
+    fast, slow = min(fast, slow), max(fast, slow)
+    if final is None:
+        _macd_kernel(state, values, fast, slow, signal, line, signals, histogram)
+    else:
+        _macd_each(state, values, final, fast, slow, signal, line, signals, histogram)
     return state, line, signals, histogram
+
+
+@njit
+def _macd_each(
+    state: Floats,
+    values: Floats,
+    final: Bools,
+    fast: int,
+    slow: int,
+    signal: int,
+    line: Floats,
+    signals: Floats,
+    histogram: Floats,
+) -> None:
+    scratch = np.empty_like(state)
+    for i in range(values.shape[0]):
+        own = state_for(state, scratch, final[i])
+        at = slice(i, i + 1)
+        _macd_kernel(own, values[at], fast, slow, signal, line[at], signals[at], histogram[at])
 
 
 @njit
@@ -203,12 +252,23 @@ def roc_state(period: int) -> Floats:
     return np.zeros(2 + period)
 
 
-def roc(state: Floats, values: Floats, period: int) -> tuple[Floats, Floats]:
+def roc(state: Floats, values: Floats, period: int, final: Final = None) -> tuple[Floats, Floats]:
     """(value / value `period` bars ago - 1) x 100."""
     state = state.copy()
     column = np.empty(values.shape[0])
-    _roc_kernel(state, values, period, column)
+    if final is None:
+        _roc_kernel(state, values, period, column)
+    else:
+        _roc_each(state, values, final, period, column)
     return state, column
+
+
+@njit
+def _roc_each(state: Floats, values: Floats, final: Bools, period: int, column: Floats) -> None:
+    scratch = np.empty_like(state)
+    for i in range(values.shape[0]):
+        own = state_for(state, scratch, final[i])
+        _roc_kernel(own, values[i : i + 1], period, column[i : i + 1])
 
 
 @njit

@@ -9,8 +9,9 @@ import math
 
 import numpy as np
 
-from udfs.bars import Floats
+from udfs.bars import Bools, Floats
 from udfs.compiled import njit
+from udfs.features.unfinished import Final, state_for
 
 NULL = math.nan
 FLAT = 1e-14  # TA-Lib's: a range below this part of high + low counts as flat
@@ -26,12 +27,27 @@ def donchian_state(period: int) -> Floats:
     return np.zeros(3 + period)
 
 
-def donchian(state: Floats, values: Floats, period: int, sign: float) -> tuple[Floats, Floats]:
+def donchian(
+    state: Floats, values: Floats, period: int, sign: float, final: Final = None
+) -> tuple[Floats, Floats]:
     """Highest (sign 1.0) or lowest (sign -1.0) of the `period` values BEFORE each one."""
     state = state.copy()
     column = np.empty(values.shape[0])
-    _donchian_kernel(state, values, period, sign, column)
+    if final is None:
+        _donchian_kernel(state, values, period, sign, column)
+    else:
+        _donchian_each(state, values, final, period, sign, column)
     return state, column
+
+
+@njit
+def _donchian_each(
+    state: Floats, values: Floats, final: Bools, period: int, sign: float, column: Floats
+) -> None:
+    scratch = np.empty_like(state)
+    for i in range(values.shape[0]):
+        own = state_for(state, scratch, final[i])
+        _donchian_kernel(own, values[i : i + 1], period, sign, column[i : i + 1])
 
 
 @njit
@@ -76,14 +92,46 @@ def stoch_state(period: int, slow: int, signal: int) -> Floats:
 
 
 def stoch(
-    state: Floats, high: Floats, low: Floats, close: Floats, period: int, slow: int, signal: int
+    state: Floats,
+    high: Floats,
+    low: Floats,
+    close: Floats,
+    period: int,
+    slow: int,
+    signal: int,
+    final: Final = None,
 ) -> tuple[Floats, Floats, Floats]:
     """(state, slow %K, slow %D) as TA-Lib's STOCH with simple means; a flat range gives 0."""
     state = state.copy()
     line = np.empty(close.shape[0])
     signals = np.empty(close.shape[0])
-    _stoch_kernel(state, high, low, close, period, slow, signal, line, signals)
+    if final is None:
+        _stoch_kernel(state, high, low, close, period, slow, signal, line, signals)
+    else:
+        _stoch_each(state, high, low, close, final, period, slow, signal, line, signals)
     return state, line, signals
+
+
+@njit
+def _stoch_each(
+    state: Floats,
+    high: Floats,
+    low: Floats,
+    close: Floats,
+    final: Bools,
+    period: int,
+    slow: int,
+    signal: int,
+    line: Floats,
+    signals: Floats,
+) -> None:
+    scratch = np.empty_like(state)
+    for i in range(close.shape[0]):
+        own = state_for(state, scratch, final[i])
+        at = slice(i, i + 1)
+        _stoch_kernel(
+            own, high[at], low[at], close[at], period, slow, signal, line[at], signals[at]
+        )
 
 
 @njit

@@ -4,8 +4,9 @@ import math
 
 import numpy as np
 
-from udfs.bars import Floats, Ints
+from udfs.bars import Bools, Floats, Ints
 from udfs.compiled import njit
+from udfs.features.unfinished import Final, state_for
 
 NULL = math.nan
 DAY_MS = 86_400_000
@@ -16,12 +17,24 @@ def obv_state() -> Floats:
     return np.zeros(3)
 
 
-def obv(state: Floats, close: Floats, volume: Floats) -> tuple[Floats, Floats]:
+def obv(state: Floats, close: Floats, volume: Floats, final: Final = None) -> tuple[Floats, Floats]:
     """On-balance volume; starts from the first bar's volume, as TA-Lib's."""
     state = state.copy()
     column = np.empty(close.shape[0])
-    _obv_kernel(state, close, volume, column)
+    if final is None:
+        _obv_kernel(state, close, volume, column)
+    else:
+        _obv_each(state, close, volume, final, column)
     return state, column
+
+
+@njit
+def _obv_each(state: Floats, close: Floats, volume: Floats, final: Bools, column: Floats) -> None:
+    scratch = np.empty_like(state)
+    for i in range(close.shape[0]):
+        own = state_for(state, scratch, final[i])
+        at = slice(i, i + 1)
+        _obv_kernel(own, close[at], volume[at], column[at])
 
 
 @njit
@@ -47,7 +60,13 @@ def vwap_day_state() -> Floats:
 
 
 def vwap_day(
-    state: Floats, ts: Ints, high: Floats, low: Floats, close: Floats, volume: Floats
+    state: Floats,
+    ts: Ints,
+    high: Floats,
+    low: Floats,
+    close: Floats,
+    volume: Floats,
+    final: Final = None,
 ) -> tuple[Floats, Floats]:
     """Volume-weighted (high + low + close) / 3 of the bar's UTC day so far.
 
@@ -55,8 +74,29 @@ def vwap_day(
     """
     state = state.copy()
     column = np.empty(close.shape[0])
-    _vwap_day_kernel(state, ts, high, low, close, volume, column)
+    if final is None:
+        _vwap_day_kernel(state, ts, high, low, close, volume, column)
+    else:
+        _vwap_day_each(state, ts, high, low, close, volume, final, column)
     return state, column
+
+
+@njit
+def _vwap_day_each(
+    state: Floats,
+    ts: Ints,
+    high: Floats,
+    low: Floats,
+    close: Floats,
+    volume: Floats,
+    final: Bools,
+    column: Floats,
+) -> None:
+    scratch = np.empty_like(state)
+    for i in range(close.shape[0]):
+        own = state_for(state, scratch, final[i])
+        at = slice(i, i + 1)
+        _vwap_day_kernel(own, ts[at], high[at], low[at], close[at], volume[at], column[at])
 
 
 @njit

@@ -8,8 +8,9 @@ import math
 
 import numpy as np
 
-from udfs.bars import Floats
+from udfs.bars import Bools, Floats
 from udfs.compiled import njit
+from udfs.features.unfinished import Final, state_for
 
 NULL = math.nan
 NO_DIRECTION = 1e-14  # TA-Lib's: a sum of both directional indicators below this counts as none
@@ -20,12 +21,23 @@ def rsi_state() -> Floats:
     return np.zeros(4)
 
 
-def rsi(state: Floats, close: Floats, period: int) -> tuple[Floats, Floats]:
+def rsi(state: Floats, close: Floats, period: int, final: Final = None) -> tuple[Floats, Floats]:
     """Relative strength index, 0 to 100; 0 where nothing has moved, as TA-Lib has it."""
     state = state.copy()
     column = np.empty(close.shape[0])
-    _rsi_kernel(state, close, period, column)
+    if final is None:
+        _rsi_kernel(state, close, period, column)
+    else:
+        _rsi_each(state, close, final, period, column)
     return state, column
+
+
+@njit
+def _rsi_each(state: Floats, close: Floats, final: Bools, period: int, column: Floats) -> None:
+    scratch = np.empty_like(state)
+    for i in range(close.shape[0]):
+        own = state_for(state, scratch, final[i])
+        _rsi_kernel(own, close[i : i + 1], period, column[i : i + 1])
 
 
 @njit
@@ -71,13 +83,33 @@ def atr_state() -> Floats:
 
 
 def atr(
-    state: Floats, high: Floats, low: Floats, close: Floats, period: int
+    state: Floats, high: Floats, low: Floats, close: Floats, period: int, final: Final = None
 ) -> tuple[Floats, Floats]:
     """Average true range in units of the price, from the mean of the first `period` ranges."""
     state = state.copy()
     column = np.empty(close.shape[0])
-    _atr_kernel(state, high, low, close, period, column)
+    if final is None:
+        _atr_kernel(state, high, low, close, period, column)
+    else:
+        _atr_each(state, high, low, close, final, period, column)
     return state, column
+
+
+@njit
+def _atr_each(
+    state: Floats,
+    high: Floats,
+    low: Floats,
+    close: Floats,
+    final: Bools,
+    period: int,
+    column: Floats,
+) -> None:
+    scratch = np.empty_like(state)
+    for i in range(close.shape[0]):
+        own = state_for(state, scratch, final[i])
+        at = slice(i, i + 1)
+        _atr_kernel(own, high[at], low[at], close[at], period, column[at])
 
 
 @njit
@@ -113,13 +145,33 @@ def adx_state() -> Floats:
 
 
 def adx(
-    state: Floats, high: Floats, low: Floats, close: Floats, period: int
+    state: Floats, high: Floats, low: Floats, close: Floats, period: int, final: Final = None
 ) -> tuple[Floats, Floats]:
     """Average directional index, 0 to 100; first value at bar 2 x period - 1."""
     state = state.copy()
     column = np.empty(close.shape[0])
-    _adx_kernel(state, high, low, close, period, column)
+    if final is None:
+        _adx_kernel(state, high, low, close, period, column)
+    else:
+        _adx_each(state, high, low, close, final, period, column)
     return state, column
+
+
+@njit
+def _adx_each(
+    state: Floats,
+    high: Floats,
+    low: Floats,
+    close: Floats,
+    final: Bools,
+    period: int,
+    column: Floats,
+) -> None:
+    scratch = np.empty_like(state)
+    for i in range(close.shape[0]):
+        own = state_for(state, scratch, final[i])
+        at = slice(i, i + 1)
+        _adx_kernel(own, high[at], low[at], close[at], period, column[at])
 
 
 @njit

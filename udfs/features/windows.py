@@ -10,8 +10,9 @@ import math
 
 import numpy as np
 
-from udfs.bars import Floats
+from udfs.bars import Bools, Floats
 from udfs.compiled import njit
+from udfs.features.unfinished import Final, state_for
 
 NULL = math.nan
 
@@ -25,12 +26,23 @@ def mean_state(period: int) -> Floats:
     return np.zeros(3 + period + 1)
 
 
-def mean(state: Floats, values: Floats, period: int) -> tuple[Floats, Floats]:
+def mean(state: Floats, values: Floats, period: int, final: Final = None) -> tuple[Floats, Floats]:
     """Mean of the last `period` values."""
     state = state.copy()
     column = np.empty(values.shape[0])
-    _mean_kernel(state, values, period, column)
+    if final is None:
+        _mean_kernel(state, values, period, column)
+    else:
+        _mean_each(state, values, final, period, column)
     return state, column
+
+
+@njit
+def _mean_each(state: Floats, values: Floats, final: Bools, period: int, column: Floats) -> None:
+    scratch = np.empty_like(state)
+    for i in range(values.shape[0]):
+        own = state_for(state, scratch, final[i])
+        _mean_kernel(own, values[i : i + 1], period, column[i : i + 1])
 
 
 @njit
@@ -64,7 +76,9 @@ def bollinger_state(period: int) -> Floats:
     return np.zeros(5 + 3 * period + 2)
 
 
-def bollinger(state: Floats, values: Floats, period: int) -> tuple[Floats, Floats, Floats]:
+def bollinger(
+    state: Floats, values: Floats, period: int, final: Final = None
+) -> tuple[Floats, Floats, Floats]:
     """(state, mean, population standard deviation) of the last `period` values.
 
     The mean is sma's, bit for bit.
@@ -72,8 +86,22 @@ def bollinger(state: Floats, values: Floats, period: int) -> tuple[Floats, Float
     state = state.copy()
     middle = np.empty(values.shape[0])
     deviation = np.empty(values.shape[0])
-    _bollinger_kernel(state, values, period, middle, deviation)
+    if final is None:
+        _bollinger_kernel(state, values, period, middle, deviation)
+    else:
+        _bollinger_each(state, values, final, period, middle, deviation)
     return state, middle, deviation
+
+
+@njit
+def _bollinger_each(
+    state: Floats, values: Floats, final: Bools, period: int, middle: Floats, deviation: Floats
+) -> None:
+    scratch = np.empty_like(state)
+    for i in range(values.shape[0]):
+        own = state_for(state, scratch, final[i])
+        at = slice(i, i + 1)
+        _bollinger_kernel(own, values[at], period, middle[at], deviation[at])
 
 
 @njit
