@@ -7,7 +7,6 @@ from jobs.stack.state import FILE
 from udfs.errors import ConfigError
 
 STACKS = Path(".run") / "live"
-EXAMPLES = {"fluss": "localhost:9123", "kafka": "localhost:9092"}
 
 
 def folder_of(run_id: str, given: Path | None) -> Path:
