@@ -234,8 +234,9 @@ class KafkaClient:
         if isinstance(error, SaslAuthenticationFailedError):
             return unknown(bootstrap, login)
         if _is_forbidden(error) and login is not None:
-            tables = "any table" if "InitProducerId" in str(error) else str(error)
-            return forbidden(bootstrap, login, f"WRITE {tables} of database {database}")
+            writes = "InitProducerId" in str(error)
+            what = f"WRITE any table of database {database}" if writes else f"do that ({error})"
+            return forbidden(bootstrap, login, what)
         if isinstance(error, UnknownTopicOrPartitionError) and login is not None:
             # Topics that a user may not see are none.
             topic = str(error).rpartition(" ")[2]
