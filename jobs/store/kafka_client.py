@@ -233,8 +233,14 @@ class KafkaClient:
         _, bootstrap, database, login = self.place
         if isinstance(error, SaslAuthenticationFailedError):
             return unknown(bootstrap, login)
-        if isinstance(error, AuthorizationError) and login is not None:
-            return forbidden(bootstrap, login, f"do that ({error})")
+        if _is_forbidden(error) and login is not None:
+            writes = "InitProducerId" in str(error)
+            what = f"WRITE any table of database {database}" if writes else f"do that ({error})"
+            return forbidden(bootstrap, login, what)
+        if isinstance(error, UnknownTopicOrPartitionError) and login is not None:
+            # Topics that a user may not see are none.
+            topic = str(error).rpartition(" ")[2]
+            return forbidden(bootstrap, login, f"see topic {topic}, or there is none")
         if isinstance(error, UnknownTopicOrPartitionError):
             return (
                 f"the store at {bootstrap} has no topic of this table in database {database}; "
@@ -260,7 +266,7 @@ class KafkaClient:
             now = time.monotonic()
             self._fenced = [at for at in self._fenced if now - at < FENCED_S] + [now]
             return len(self._fenced) >= FENCES
-        return isinstance(error, (UnknownTopicOrPartitionError, *REFUSED))
+        return _is_forbidden(error) or isinstance(error, (UnknownTopicOrPartitionError, *REFUSED))
 
     def _drop(self) -> None:
         """Give the connection up; what waits there ends by itself."""
@@ -272,6 +278,11 @@ class KafkaClient:
             closing = threading.Thread(target=session.close, daemon=True)
             closing.start()
             closing.join(CLOSE_LIMIT_S)
+
+
+def _is_forbidden(error: Exception) -> bool:
+    """Whether the user may not do it; some errors say so in their text alone."""
+    return isinstance(error, AuthorizationError) or "AuthorizationFailedError" in str(error)
 
 
 def _write(session: Session, writings: Sequence[Writing], writer: str | None) -> None:
