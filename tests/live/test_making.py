@@ -66,6 +66,6 @@ async def made_tables(session: Session) -> Mapping[str, Any]:
 def test_a_store_that_is_away_is_told(kind: str, tmp_path: Path) -> None:
     stores = STORES[kind]
     store = stores.configure(tmp_path, stores.free_ports())
-    away = pytest.raises(ConfigError, match=r"the store at 127\.0\.0\.1:.* running\?")
+    away = pytest.raises(ConfigError, match=r"the store at 127\.0\.0\.1:.* is it running")
     with open_client(store.place("run_1"), retry_s=2.0) as client, away:
         make_tables(client)

@@ -6,7 +6,7 @@ from decimal import Decimal
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from schemas.kafka_json import Codec, key_of
@@ -40,6 +40,7 @@ def same(given: Any, found: Any) -> bool:
 
 
 @pytest.mark.parametrize("table", TABLES.values(), ids=TABLES.keys())
+@settings(deadline=None, max_examples=50)
 @given(data=st.data())
 def test_rows_come_back(table: Table, data: st.DataObject) -> None:
     row = [
