@@ -40,7 +40,7 @@ def same(given: Any, found: Any) -> bool:
 
 
 @pytest.mark.parametrize("table", TABLES.values(), ids=TABLES.keys())
-@settings(deadline=None, max_examples=50)
+@settings(deadline=None, max_examples=50, derandomize=True, database=None)
 @given(data=st.data())
 def test_rows_come_back(table: Table, data: st.DataObject) -> None:
     row = [
