@@ -34,7 +34,7 @@ REAL_CONFIG := conf/real.yaml
 REAL_BARS := data/real/EURUSD-2017-12.parquet
 
 .PHONY: golden help setup setup-test jars backtest backtest-real live test test-live test-fast check
-.PHONY: bench chaos lock dashboards
+.PHONY: bench chaos lock dashboards deploy
 .PHONY: clean clean-all notebook pictures
 .PHONY: need-python need-java need-maven need-uv need-promtool
 
@@ -202,6 +202,9 @@ pictures: setup-test  ## render docs/pictures and the notebooks' outputs anew
 
 dashboards: setup-test  ## render Grafana's dashboards and their page anew
 	@$(BIN)/python -m scripts.render_dashboards
+
+deploy: setup  ## render what containers and Kubernetes are told of Flink and of the jobs
+	@$(BIN)/python -m scripts.render_deploy
 
 lock: need-uv  ## resolve requirements*.in to the locks again
 	@$(COMPILE) requirements-build.in --output-file requirements-build.lock

@@ -7,6 +7,8 @@ import sys
 
 import typer
 
+from cli.attach import EXAMPLES as ATTACH_EXAMPLES
+from cli.attach import attach
 from cli.backtest import EXAMPLES as BACKTEST_EXAMPLES
 from cli.backtest import backtest
 from cli.data import SIMULATE_EXAMPLES, simulate
@@ -100,6 +102,7 @@ app.command(rich_help_panel=RUN, epilog=BACKTEST_EXAMPLES)(backtest)
 app.command(rich_help_panel=RUN, epilog=ENGINE_EXAMPLES)(engine)
 app.command(rich_help_panel=RUN, epilog=LOOKAHEAD_EXAMPLES)(lookahead)
 app.command(rich_help_panel=LIVE, epilog=UP_EXAMPLES)(up)
+app.command(rich_help_panel=LIVE, epilog=ATTACH_EXAMPLES)(attach)
 app.command(rich_help_panel=LIVE, epilog=STATUS_EXAMPLES)(status)
 app.command(rich_help_panel=LIVE, epilog=SUBMIT_EXAMPLES)(submit)
 app.command(rich_help_panel=LIVE, epilog=LOGS_EXAMPLES)(logs)

@@ -54,6 +54,7 @@ def as_dict(found: "StackStatus") -> dict[str, Any]:
         "folder": str(found.folder),
         "run_id": found.run_id,
         "database": found.database,
+        "store_kind": found.store_kind,
         "bootstrap": found.bootstrap,
         "rest": found.rest,
         "processes": [one._asdict() for one in found.processes],
@@ -74,7 +75,7 @@ def show(console: "Console", found: "StackStatus") -> None:
     from schemas.config_values import time_text
 
     console.print(f"run {found.run_id} in {found.folder}", markup=False, soft_wrap=True)
-    console.print(f"store {found.bootstrap}, Flink {found.rest}\n", markup=False)
+    console.print(f"{found.store_kind} at {found.bootstrap}, Flink {found.rest}\n", markup=False)
     grid = plain_table(None, 1, "process")
     for header in ("state", "process id", "starts"):
         grid.add_column(header, justify="left" if header == "state" else "right")

@@ -98,7 +98,7 @@ def show_up(found: "Up", seconds: float, given: Path | None) -> None:
         print(f"  {name} goes on by itself")
     for name, point in found.submitted.items():
         print(f"  submitted {name}" + (f", which goes on from {Path(point).name}" if point else ""))
-    print(f"store     {stack.bootstrap}, database {stack.database}")
+    print(f"store     {stack.store_kind} at {stack.bootstrap}, database {stack.database}")
     print(f"Flink     {stack.rest}")
     if stack.monitoring:
         print(f"Prometheus http://127.0.0.1:{stack.ports.prometheus}")

@@ -28,6 +28,7 @@ from jobs.servers import (
     stop,
     wait_for_port,
 )
+from jobs.store.login import fluss_settings
 from udfs.errors import ConfigError
 
 ANSWER_TIMEOUT_S = 1.0
@@ -134,7 +135,7 @@ def wait_for_tablets(store: Store) -> None:
     deadline = time.monotonic() + START_TIMEOUT_S
     while time.monotonic() < deadline:
         try:
-            if asyncio.run(_count_tablets(store.bootstrap)) >= len(store.ports.tablets):
+            if asyncio.run(_count_tablets(store)) >= len(store.ports.tablets):
                 return
         except fluss.FlussError:
             pass  # the coordinator is not ready yet
@@ -145,8 +146,10 @@ def wait_for_tablets(store: Store) -> None:
     )
 
 
-async def _count_tablets(bootstrap: str) -> int:
-    connection = await fluss.FlussConnection.create(fluss.Config({"bootstrap.servers": bootstrap}))
+async def _count_tablets(store: Store) -> int:
+    own = None if store.guard is None else store.guard.own
+    settings = {"bootstrap.servers": store.bootstrap, **fluss_settings(own)}
+    connection = await fluss.FlussConnection.create(fluss.Config(settings))
     try:
         nodes = await connection.get_admin().get_server_nodes()
     finally:

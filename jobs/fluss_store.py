@@ -12,6 +12,8 @@ from typing import NamedTuple
 
 from jobs import jar_patches, jvm
 from jobs.cluster import free_port
+from jobs.fluss_security import INTERNAL, SETTINGS, ZOOKEEPER_SETTINGS
+from jobs.guard import Guard
 from jobs.servers import HOST, Memory, Server, java_server, logging_jars, make_folders
 from jobs.store.place import FLUSS, StorePlace
 from udfs.errors import ConfigError
@@ -42,11 +44,15 @@ class Ports(NamedTuple):
 
 
 class Store(NamedTuple):
-    """A store as configured in `folder`; `servers` in the order of their start."""
+    """A store as configured in `folder`; `servers` in the order of their start.
+
+    `guard`: who its users are, None where it asks nobody.
+    """
 
     folder: Path
     ports: Ports
     servers: tuple[Server, ...]
+    guard: Guard | None = None
 
     @property
     def bootstrap(self) -> str:
@@ -70,10 +76,14 @@ def free_ports(tablets: int = 1) -> Ports:
 
 
 def configure(
-    folder: Path, ports: Ports | None = None, settings: Mapping[str, str] = NO_SETTINGS
+    folder: Path,
+    ports: Ports | None = None,
+    settings: Mapping[str, str] = NO_SETTINGS,
+    guard: Guard | None = None,
 ) -> Store:
     """Write the configuration of a store into `folder`; `settings` override conf/fluss's.
 
+    With `guard` the store asks who speaks to it, and so does its ZooKeeper.
     Raises ConfigError where the folder cannot be written.
     """
     folder = folder.resolve()
@@ -83,17 +93,27 @@ def configure(
     ports = Ports() if ports is None else ports
     names = ["zookeeper", "coordinator"] + [f"tablet-{n}" for n in range(len(ports.tablets))]
     make_folders(folder, ["remote", *(f"data/{name}" for name in names)])
+    if guard is not None:
+        settings = {**SETTINGS, **settings}
     try:
         _write_server(folder, ports, "coordinator", ports.coordinator, settings)
         for number, port in enumerate(ports.tablets):
             _write_server(folder, ports, f"tablet-{number}", port, settings, number)
     except OSError as error:
         raise ConfigError(f"the store's folder {folder} cannot be written: {error}") from None
-    servers = [zookeeper(folder, ports.zookeeper)]
+    servers = [zookeeper(folder, ports.zookeeper, guard)]
     servers += [_server(folder, f"tablet-{n}", port) for n, port in enumerate(ports.tablets)]
     # Last, see `running`.
     servers.append(_server(folder, "coordinator", ports.coordinator))
-    return Store(folder, ports, tuple(servers))
+    if guard is not None:
+        servers = [guarded(server, guard) for server in servers]
+    return Store(folder, ports, tuple(servers), guard)
+
+
+def guarded(server: Server, guard: Guard) -> Server:
+    """The same, which knows where passwords are."""
+    java, *words = server.command
+    return server._replace(command=(java, guard.java_option, *words))
 
 
 def _write_server(
@@ -105,9 +125,12 @@ def _write_server(
     number: int | None = None,
 ) -> None:
     fixed = (CONF / "server.yaml").read_text(encoding="utf-8")
+    listeners = f"FLUSS://{HOST}:{port}"
+    if settings.get("internal.listener.name") == INTERNAL:
+        listeners += f", {INTERNAL}://{HOST}:0"  # ZooKeeper tells the others which port it is
     machine: dict[str, object] = {
         "zookeeper.address": f"{HOST}:{ports.zookeeper}",
-        "bind.listeners": f"FLUSS://{HOST}:{port}",
+        "bind.listeners": listeners,
         "data.dir": str(folder / "data" / name),
         "remote.data.dir": str(folder / "remote"),
     }
@@ -121,8 +144,8 @@ def _write_server(
     (conf / "server.yaml").write_text("\n".join([*kept, *lines, ""]), encoding="utf-8")
 
 
-def zookeeper(folder: Path, port: int) -> Server:
-    """The ZooKeeper of a store in `folder`, its configuration written.
+def zookeeper(folder: Path, port: int, guard: Guard | None = None) -> Server:
+    """The ZooKeeper of a store in `folder`, its configuration written; one with `guard` asks too.
 
     Raises ConfigError where the folder cannot be written.
     """
@@ -132,6 +155,7 @@ def zookeeper(folder: Path, port: int) -> Server:
         "dataDir": str(folder / "data" / "zookeeper"),
         "clientPort": port,
         "clientPortAddress": HOST,
+        **(NO_SETTINGS if guard is None else ZOOKEEPER_SETTINGS),
     }
     lines = [f"{name}={value}" for name, value in machine.items()]
     fixed = (CONF / "zookeeper.cfg").read_text(encoding="utf-8")

@@ -18,7 +18,8 @@ look once there are some.
 The connector refuses to write a first_row table without a shuffle by bucket before it, as rows of a
 key must come from one task. Here they do: a key of a table belongs to one key of the stage's work.
 
-The reporter listens on all interfaces, and has no setting for it. Now it listens on loopback.
+The reporter listens on all interfaces, and has no setting for it. Now it listens on loopback,
+unless Java's property tradeflow.metrics.host names another address (a container's must be reached).
 
 It names a task by all of the operators in it, up to 1,000 characters, with numbers that change from
 submission to submission. Now it names the first one: `work`, `Source: progress`.
@@ -60,7 +61,10 @@ _WAKE = "synchronized (this) { notify(); }"
 # A key of a table belongs to one key of work, so to one task.
 _TRUST = "if (true) return;"
 
-_LOOPBACK = '$1 = new java.net.InetSocketAddress("127.0.0.1", $1.getPort());'
+_LOOPBACK = """
+$1 = new java.net.InetSocketAddress(
+    System.getProperty("tradeflow.metrics.host", "127.0.0.1"), $1.getPort());
+"""
 _FIRST_NAME = r'$1 = $1.split("\\[\\d+\\]| -> ", 2)[0];'
 
 INITIALIZER = ""

@@ -31,6 +31,7 @@ from jobs.servers import (
     stop,
     wait_for_port,
 )
+from jobs.store.login import kafka_settings
 from udfs.errors import ConfigError
 
 ANSWER_TIMEOUT_MS = 2_000
@@ -102,7 +103,7 @@ def _wait_for_broker(running: Running, server: Server) -> None:
     while time.monotonic() < deadline:
         check_lives(server, running.processes[server.name])
         try:
-            if _brokers(running.store.bootstrap):
+            if _brokers(running.store):
                 return
         except KafkaError:
             pass  # it is not ready yet
@@ -110,11 +111,12 @@ def _wait_for_broker(running: Running, server: Server) -> None:
     raise ConfigError(f"the broker does not work after {START_TIMEOUT_S} s: see {server.log}")
 
 
-def _brokers(bootstrap: str) -> int:
+def _brokers(store: Store) -> int:
     client = KafkaAdminClient(
-        bootstrap_servers=bootstrap,
+        bootstrap_servers=store.bootstrap,
         request_timeout_ms=ANSWER_TIMEOUT_MS,
         bootstrap_timeout_ms=ANSWER_TIMEOUT_MS,
+        **kafka_settings(None if store.guard is None else store.guard.own),
     )
     try:
         return len(client.describe_cluster()["brokers"])

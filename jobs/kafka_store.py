@@ -12,8 +12,10 @@ from typing import NamedTuple
 
 from jobs import jvm
 from jobs.cluster import free_port
-from jobs.fluss_store import NO_SETTINGS, ZOOKEEPER_PORT, zookeeper
+from jobs.fluss_store import NO_SETTINGS, ZOOKEEPER_PORT, guarded, zookeeper
+from jobs.guard import Guard
 from jobs.jar_patches import JARS
+from jobs.kafka_security import SETTINGS
 from jobs.servers import HOST, Memory, Server, java_server, logging_jars, make_folders
 from jobs.store.place import KAFKA, StorePlace
 from udfs.errors import ConfigError
@@ -41,6 +43,7 @@ class Store(NamedTuple):
     folder: Path
     ports: Ports
     servers: tuple[Server, ...]
+    guard: Guard | None = None
 
     @property
     def bootstrap(self) -> str:
@@ -73,10 +76,14 @@ def free_ports() -> Ports:
 
 
 def configure(
-    folder: Path, ports: Ports | None = None, settings: Mapping[str, str] = NO_SETTINGS
+    folder: Path,
+    ports: Ports | None = None,
+    settings: Mapping[str, str] = NO_SETTINGS,
+    guard: Guard | None = None,
 ) -> Store:
     """Write the configuration of a store into `folder`; `settings` override conf/kafka's.
 
+    With `guard` the broker asks who speaks to it, and so does the ZooKeeper.
     Raises ConfigError where the folder cannot be written.
     """
     folder = folder.resolve()
@@ -85,8 +92,11 @@ def configure(
         raise ConfigError(f"the store's folder {folder} must not have a , or \\ in its name")
     ports = Ports() if ports is None else ports
     make_folders(folder, ["data/broker", "conf/broker"])
-    servers = (zookeeper(folder, ports.zookeeper), _broker(folder, ports))
-    store = Store(folder, ports, servers)
+    servers = (zookeeper(folder, ports.zookeeper, guard), _broker(folder, ports))
+    if guard is not None:
+        settings = {**SETTINGS, **settings}
+        servers = (guarded(servers[0], guard), guarded(servers[1], guard))
+    store = Store(folder, ports, servers, guard)
     try:
         store.properties.write_text(_properties(store, settings), encoding="utf-8")
     except OSError as error:

@@ -4,6 +4,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any, NamedTuple
 
 from schemas.config_models import AccountConfig, Config, StrategyConfig
+from schemas.config_security import security_problems
 from schemas.grid import MAX_COMBINATIONS, Family, Names, expand, grid_size, names_of
 from schemas.own_code import library
 from schemas.problems import Problem, Where, shown
@@ -51,6 +52,7 @@ def config_problems(config: Config) -> list[Problem]:
         else:
             families.setdefault(strategy.id, expand(strategy, kind))
     problems += _duplicates(config, families)
+    problems += security_problems(config.store.kind, config.store.security)
     known = _Strategies(families, names_of(families), frozenset(broken))
     for index, account in enumerate(config.accounts):
         problems += _account_problems(account, ("accounts", index), known)

@@ -6,8 +6,10 @@ written as text again. What one model alone can't see is checked in schemas/conf
 
 from typing import Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, model_validator
+from pydantic import Field, PrivateAttr, model_validator
 
+from schemas.config_group import Group
+from schemas.config_security import SecurityConfig
 from schemas.config_values import (
     Addresses,
     Amount,
@@ -32,12 +34,6 @@ from udfs.money import DECIMALS, UNIT, plain_text
 from udfs.plan import OwnSource
 
 BPS_OF_ONE = 10_000 * UNIT
-
-
-class Group(BaseModel):
-    """Keys that stand together: unknown ones refused, nothing coerced, immutable."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
 
 
 class RunConfig(Group):
@@ -163,7 +159,7 @@ class AccountConfig(Group):
     start_capital: AmountFromZero = 100_000 * UNIT
     strategies: list[Text]
     sizing: SizingConfig
-    weights: dict[str, AmountFromZero] = {}
+    weights: dict[str, AmountFromZero] = Field(default={})
     limits: LimitsConfig = LimitsConfig()
     fee_bps: Amount = 0
     slippage_bps: Amount = 0
@@ -262,12 +258,16 @@ class MonitoringConfig(Group):
 
 
 class StoreConfig(Group):
-    """Where tables live. `retentionDays` None: history is kept for good."""
+    """Where tables live. `retentionDays` None: history is kept for good.
+
+    `security` None: a store that asks nobody who they are.
+    """
 
     kind: Literal["files", "fluss", "kafka"] = "files"
     addresses: Addresses | None = None
     database: Text | None = None
     retention_days: Days | None = Field(default=None, alias="retentionDays")
+    security: SecurityConfig | None = None
 
 
 class LiveConfig(Group):

@@ -26,18 +26,21 @@ PAIRS = {"BTCUSDT": "BTCUSDT", "ETHUSDT": "ETHUSDT", "XBT/USD": "XXBTZUSD", "BTC
 
 
 class FastClock:
-    """A clock that stood at `start_ms` when it was made, and runs `speed` times as fast."""
+    """A clock that stood at `start_ms` when it was made, and runs `speed` times as fast.
 
-    def __init__(self, start_ms: int, speed: float) -> None:
+    `made`: when that was, by time.monotonic(), which all processes of a machine share.
+    """
+
+    def __init__(self, start_ms: int, speed: float, made: float | None = None) -> None:
         self.start_ms, self.speed, self.ahead_ms = start_ms, speed, 0
-        self._made = time.monotonic()
+        self.made = time.monotonic() if made is None else made
 
     def restart(self) -> None:
         """Begin again with where it began."""
-        self._made = time.monotonic()
+        self.made = time.monotonic()
 
     def steady_ms(self) -> float:
-        return (time.monotonic() - self._made) * 1000 * self.speed
+        return (time.monotonic() - self.made) * 1000 * self.speed
 
     def now_ms(self) -> float:
         """The time; of a machine whose clock is off by `ahead_ms`."""

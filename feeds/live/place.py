@@ -1,20 +1,29 @@
 """Which store and database a command speaks to."""
 
+import json
 import os
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 from jobs.stack import state
-from jobs.store.place import STORES, StorePlace, store_place
-from schemas.config import Config
+from jobs.store.login import (
+    PASSWORD,
+    PASSWORD_FILE,
+    USER,
+    Login,
+    login_of,
+    stack_login,
+)
+from jobs.store.place import STORES, StorePlace, address, store_place
+from schemas.config import Config, config_as_dict
 from udfs.errors import ConfigError
 from udfs.ids import hash_id
 
 STACKS = Path(".run/live")
 BARS = "bars"  # names the transactions of whoever feeds bars
-EXAMPLES = {"fluss": "localhost:9123", "kafka": "localhost:9092"}
 
 
 def place(
@@ -32,9 +41,10 @@ def place(
     if store is not None:
         if given is None:
             raise ConfigError("--store: name the database too, by --database")
-        return store_place(store, given, kind)
+        return store_place(store, given, kind)._replace(login=who(config, None))
     if folder is None and config is not None and config.store.addresses is not None:
-        return store_place(address(config.store.addresses, kind), given or "", kind)
+        found = store_place(address(config.store.addresses, kind), given or "", kind)
+        return found._replace(login=who(config, None))
     if folder is None:
         folder = _only_stack() if config is None else STACKS / config.run.id
     stack = state.read(folder)
@@ -43,23 +53,33 @@ def place(
             f"there is no stack in {folder} (no {state.FILE}); start one by `tradeflow up`, or "
             "name another by --dir or --store"
         )
-    return stack.store._replace(database=database or stack.database)
+    named = who(config, folder)
+    return StorePlace(stack.store_kind, stack.bootstrap, database or stack.database, named)
 
 
-def address(given: object, kind: str | None = None) -> str:
-    """The address of `store.addresses`: a text, a list of them, or the one under the store's kind.
+def who(config: Config | None, folder: Path | None) -> Login | None:
+    """Who speaks to the store: as the environment says, else the configuration, else the stack.
 
-    ConfigError where it has none of that kind.
+    A stack's own configuration stands for the stack, which has a copy of the password.
     """
-    if isinstance(given, dict):
-        name = kind or STORES[0]
-        if name not in given:
-            raise ConfigError(
-                f"store.addresses: has {', '.join(map(str, given))}; the address of a {name} store "
-                f"stands under {name}, such as {{{name}: {EXAMPLES[name]}}}"
-            )
-        return str(given[name])
-    return ",".join(map(str, given)) if isinstance(given, list) else str(given)
+    user = os.environ.get(USER)
+    if user:
+        file = os.environ.get(PASSWORD_FILE, "")
+        place = PASSWORD_FILE if file else PASSWORD
+        return Login(user, file, "" if file else PASSWORD, key=USER, password_key=place)
+    given = None if config is None else login_of(config.store.security)
+    own = None if folder is None else stack_login(folder.absolute())
+    if given is None or own is None:
+        return given or own
+    return own if _is_of_stack(config, folder) else given
+
+
+def _is_of_stack(config: Config | None, folder: Path | None) -> bool:
+    """Whether the configuration says of the store's users what the stack's own says."""
+    if config is None or folder is None:
+        return True
+    own: Any = json.loads((folder / state.CONFIG).read_text("utf-8"))
+    return bool(own["store"].get("security") == config_as_dict(config)["store"]["security"])
 
 
 def _only_stack() -> Path:

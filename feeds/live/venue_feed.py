@@ -29,7 +29,7 @@ from udfs.plan import RunPlan
 
 LOOK_S = 0.1
 TAKEN_AT_ONCE = 5_000
-HELD = 200_000  # events that wait while the store is away; beyond it the connection is given up
+HELD = 50_000  # events that wait while the store is away; beyond it the connection is given up
 END_S = 5.0
 WORTH_TELLING = 10  # minutes without bars that a venue was asked for
 
@@ -113,7 +113,7 @@ class VenueFeed:
         settle_ms = SETTLE_MS if polls else venue_step.SETTLE_MS
         page = min(market.limit for market in markets.values())
         self._rules = Rules(plan.base_ms, final_after_ms, page, settle_ms)
-        timeframe, put = plan.base_timeframe, self._events.put
+        timeframe, put = plan.base_timeframe, self._put
         self._rest = Rest(
             venue, markets, timeframe, self._rules, link.limits, self._clock.now_ms, put, say, stop
         )
@@ -174,6 +174,14 @@ class VenueFeed:
         if self._socket is not None:
             self._socket.hold(False)
 
+    def _put(self, event: Any) -> None:
+        """What a thread has to say; what a connection brings has its bounds."""
+        is_bounded = isinstance(event, Changed | Alive)
+        if self._socket is not None and is_bounded and self._events.qsize() > HELD:
+            self._socket.again("more came than could be written")
+        else:
+            self._events.put(event)
+
     def _next(self) -> list[Any]:
         """Events that came, waited for a moment. InvariantError where a thread has ended."""
         for thread in (self._rest, self._socket):
@@ -186,8 +194,6 @@ class VenueFeed:
                 events.append(self._events.get_nowait())
         except queue.Empty:
             pass
-        if self._events.qsize() > HELD and self._socket is not None:
-            self._socket.again("more came than could be written")
         return events
 
     def _handle(self, events: Sequence[Any]) -> list[Line]:

@@ -15,7 +15,7 @@ from feeds.fetch_venue import Market, Venue
 from feeds.live.venue_clock import Limits, Outage
 from feeds.live.venue_step import Candle
 
-NEWEST = 10  # of the bars that ccxt keeps, how many can still change
+NEWEST = 3  # of the bars that ccxt keeps, how many can still change
 PINGS = 3  # pings before a silence is one
 GOOD_S = 30.0  # a connection that held so long was no failure
 LOOK_S = 0.1

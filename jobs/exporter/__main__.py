@@ -1,9 +1,10 @@
 """`python -m jobs.exporter FOLDER`: metrics of the stack in a folder, and its risk alerts as rows.
 
-The supervisor starts it. `monitoring.export` says what it does: serve metrics on loopback, write
-rows, or both. SIGTERM ends it.
+The supervisor starts it. `monitoring.export` says what it does: serve metrics, on loopback unless
+`--host` names another address of this machine; write rows; or both. SIGTERM ends it.
 """
 
+import argparse
 import json
 import os
 import signal
@@ -25,7 +26,7 @@ from jobs.exporter.reader import Reader
 from jobs.exporter.risk import Risk
 from jobs.live.job_names import FLUSS, METRICS
 from jobs.stack.processes import HOST
-from jobs.stack.state import CONFIG, Stack, read
+from jobs.stack.state import CONFIG, read
 from jobs.store import reading
 from jobs.store.client import Client, Stopped, Writing, open_client
 from schemas.config import parse_config
@@ -40,8 +41,13 @@ RISK_S = 1.0
 
 def main() -> int:
     """Run until SIGTERM; 2 where the folder is no stack's, or its port is taken."""
+    parser = argparse.ArgumentParser(prog="python -m jobs.exporter")
+    parser.add_argument("--host", default=HOST, help="where it listens (default: loopback)")
+    parser.add_argument("--port", type=int, help="its port (default: the stack's)")
+    parser.add_argument("folder", type=Path, help="the stack's folder")
+    given = parser.parse_args()
     try:
-        run(Path(sys.argv[1]))
+        run(given.folder, given.host, given.port)
     except Stopped:
         pass
     except TradeflowError as error:
@@ -50,7 +56,7 @@ def main() -> int:
     return 0
 
 
-def run(folder: Path) -> None:
+def run(folder: Path, host: str, port: int | None = None) -> None:
     """Serve and write as the stack's configuration says."""
     stack = read(folder)
     if stack is None:
@@ -70,23 +76,26 @@ def run(folder: Path) -> None:
         reader = Reader(client, facts, stop)
         threading.Thread(target=watch, args=(health, stop), daemon=True).start()
         if config.monitoring.export != FLUSS:
-            serve(stack, Figures(reader, risk, health, config.monitoring.top_k))
+            serve(
+                host,
+                port or stack.ports.exporter,
+                Figures(reader, risk, health, config.monitoring.top_k),
+            )
         reader.catch_up()
         say("all tables are read")
         work(client, reader, risk, config, stop)
 
 
-def serve(stack: Stack, figures: Figures) -> None:
-    """Answer Prometheus, on loopback."""
+def serve(host: str, port: int, figures: Figures) -> None:
+    """Answer Prometheus at this address."""
     disable_created_metrics()
     registry = CollectorRegistry()
     registry.register(figures)
-    port = stack.ports.exporter
     try:
-        start_http_server(port, HOST, registry)
+        start_http_server(port, host, registry)
     except OSError as error:
-        raise ConfigError(f"port {port} can't be listened at: {error.strerror}") from None
-    say(f"serves http://{HOST}:{port}/metrics")
+        raise ConfigError(f"{host}:{port} can't be listened at: {error.strerror}") from None
+    say(f"serves http://{host}:{port}/metrics")
 
 
 def watch(health: Health, stop: threading.Event) -> None:

@@ -10,7 +10,7 @@ from prometheus_client.metrics_core import Metric
 
 from jobs.exporter.families import counter, gauge
 from jobs.stack import names
-from jobs.stack.rest import Flink, FlinkAwayError
+from jobs.stack.rest import jobs_of
 from jobs.stack.state import RUNNING, Stack, read
 
 PATIENCE_S = 2.0
@@ -30,9 +30,10 @@ class Health:
         stack = read(self._folder)
         if stack is None:
             return
+        # Who runs the processes of a stack outside says himself how they are.
+        known = () if stack.outside else (stack.supervisor, *stack.processes)
         processes = {
-            one.name: (one.state == RUNNING and _lives(one.pid), one.starts)
-            for one in (stack.supervisor, *stack.processes)
+            one.name: (one.state == RUNNING and _lives(one.pid), one.starts) for one in known
         }
         jobs = self._ask(stack)
         with self._lock:
@@ -42,11 +43,8 @@ class Health:
         """Whether each job that the stack should have works; none does where Flink is away."""
         recorded = [job.name for job in stack.jobs]
         wanted = [one.text for one in names.wanted(recorded, self._export)]
-        try:
-            found = Flink(stack.rest, stack.prefix, PATIENCE_S).jobs()
-        except FlinkAwayError:
-            found = []
-        working = {job.name for job in found if job.is_working}
+        found, _ = jobs_of(stack.rests, stack.prefix, PATIENCE_S)
+        working = {job.name for _, job in found if job.is_working}
         return {name: name in working for name in wanted}
 
     def metrics(self) -> Iterator[Metric]:

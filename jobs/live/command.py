@@ -75,21 +75,27 @@ def submit(name: str, config: Config, options: argparse.Namespace) -> str:
 
 
 def address(config: Config, options: argparse.Namespace) -> "StorePlace":
-    """The store and the database: as given, else those of the run's stack."""
+    """The store and the database: as given, else as configured, else those of the stack."""
     from jobs.stack import state
     from jobs.stack.place import folder_of
+    from jobs.store.login import login_of
+    from jobs.store.place import address as configured
     from jobs.store.place import store_place
 
-    if options.store is not None:
+    store = options.store
+    if store is None and options.dir is None and config.store.addresses is not None:
+        store = configured(config.store.addresses, config.store.kind)
+    if store is not None:
         named = options.database or config.store.database
         database = state.database_of(config.run.id, named)
-        return store_place(options.store, database, config.store.kind)
+        found = store_place(store, database, config.store.kind)
+        return found._replace(login=login_of(config.store.security))
     folder = folder_of(config.run.id, options.dir)
     stack = state.read(folder)
     if stack is None:
         raise ConfigError(
             f"there is no stack in {folder}; start one by `tradeflow up`, or name it by --dir, or "
-            "a store by --store"
+            "a store by --store or store.addresses"
         )
     return stack.store._replace(database=options.database or stack.database)
 

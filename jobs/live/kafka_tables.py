@@ -8,6 +8,7 @@ row are the same. Bars are committed by their feed at once, and a feed that was 
 others in their place, so they are read once they are committed.
 """
 
+from jobs.store.login import kafka_options
 from jobs.store.place import StorePlace
 from schemas.market import PRICE_1M_HISTORY
 from schemas.table import Kind, Store, Table, flink_ddl
@@ -24,6 +25,7 @@ def statement(table: Table, place: StorePlace, job: str) -> str:
         # A topic has one partition, and a row is sent on at once: the producer's default is 5 ms.
         "scan.topic-partition-discovery.interval": "0 ms",
         "properties.linger.ms": "0",
+        **kafka_options(place.login),
         # Some 100 metrics for each reader and writer, and nobody looks at them.
         "properties.register.consumer.metrics": "false",
         "properties.register.producer.metrics": "false",

@@ -33,7 +33,7 @@ from jobs.live.operators import (
 from jobs.live.stage import Stage
 from jobs.store.place import StorePlace
 from schemas.ops import PROGRESS, PROGRESS_GAPS
-from schemas.table import Kind, Store, Table, Type, literal, quoted
+from schemas.table import Kind, Store, Table, Type, quoted
 
 CATALOG = "store"
 EXECUTION_MODE = "python.execution-mode"
@@ -58,7 +58,10 @@ class Job(NamedTuple):
 
 
 class Place(NamedTuple):
-    """Where jobs read and write, and how long a request to Fluss waits there for rows."""
+    """Where jobs read and write, and how long a request to Fluss waits there for rows.
+
+    The password of its login is not asked for: Java has it from its own file.
+    """
 
     store: StorePlace
     fetch_wait_ms: int
@@ -87,10 +90,7 @@ def _submit(job: Job, place: Place, parallelism: int, name: str) -> str:
         for table in _tables_of(stage):
             tables.execute_sql(kafka_tables.statement(table, place.store, job.name))
     else:
-        tables.execute_sql(
-            f"CREATE CATALOG {CATALOG} WITH "
-            f"('type' = 'fluss', 'bootstrap.servers' = {literal(place.store.bootstrap)})"
-        )
+        tables.execute_sql(sql.catalog(CATALOG, place.store))
         tables.execute_sql(f"USE CATALOG {CATALOG}")
         tables.execute_sql(f"USE {quoted(place.store.database)}")
     define(env, tables, job.make, parallelism, place)

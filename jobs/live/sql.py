@@ -9,6 +9,7 @@ import json
 from collections.abc import Callable, Iterable, Mapping
 
 from jobs.live.stage import Input, Stage, Upstream, Value, Values
+from jobs.store.place import StorePlace
 from schemas.ops import PROGRESS as PROGRESS_TABLE
 from schemas.ops import PROGRESS_GAPS
 from schemas.table import MAPS, Column, Kind, Store, Table, Type, literal, quoted
@@ -20,6 +21,20 @@ _UNIT_SEPARATOR = r"U&'\001F'"
 _AS_TEXT = frozenset({Type.DOUBLE, Type.DECIMAL, *MAPS})
 # No literal of SQL is an empty map, and STR_TO_MAP of an empty text has one name, the empty one.
 _EMPTY_MAP = "MAP_FROM_ARRAYS(ARRAY_REMOVE(ARRAY[''], ''), ARRAY_REMOVE(ARRAY[''], ''))"
+
+
+def catalog(name: str, place: StorePlace) -> str:
+    """The statement that makes the catalog of a Fluss store.
+
+    What stands in it can be read in plans, logs and checkpoints, so it names no password: that is
+    in the file of `jobs/store/jaas.py`, which each JVM is told of.
+    """
+    options = {"type": "fluss", "bootstrap.servers": place.bootstrap}
+    if place.login is not None:
+        options["client.security.protocol"] = place.login.protocol.upper()
+        options["client.security.sasl.mechanism"] = place.login.mechanism
+    given = ", ".join(f"{literal(key)} = {literal(value)}" for key, value in options.items())
+    return f"CREATE CATALOG {name} WITH ({given})"
 
 
 def source_query(stage: Stage, store: Store, fetch_wait_ms: int) -> str:

@@ -14,6 +14,7 @@ from jobs.live.journal import Journal
 from jobs.live.operators import now_ms
 from jobs.live.stages import build, live_job
 from jobs.stack.state import write_file
+from jobs.store.login import stack_login
 from jobs.store.place import StorePlace
 from schemas.config import parse_config
 from udfs.errors import ConfigError
@@ -25,7 +26,7 @@ def main() -> None:
     file = request["config"]
     config = parse_config(json.loads(Path(file).read_text("utf-8")), file)
     kind = request.get("store_kind", config.store.kind)
-    at = StorePlace(kind, request["bootstrap"], request["database"])
+    at = StorePlace(kind, request["bootstrap"], request["database"], stack_login(Path(file).parent))
     place = run.Place(at, config.fluss.fetch_wait_ms)
     journal = Journal(at)
     answers: dict[str, dict[str, str]] = {}

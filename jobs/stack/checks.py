@@ -9,6 +9,8 @@ import yaml
 
 from jobs import fluss_store, jvm, kafka_store
 from jobs.stack import flink
+from jobs.stack.state import Stack
+from jobs.store.login import PLAIN, login_of
 from jobs.store.place import StorePlace
 from schemas.config_models import Config, LiveConfig
 from schemas.config_values import memory_mb
@@ -39,8 +41,21 @@ def check_config(config: Config) -> None:
         )
     if store.addresses is not None:
         raise ConfigError(
-            "store.addresses names a store of its own, and a stack brings its own: leave it out"
+            "store.addresses names a store of its own, and a stack brings its own: leave it out; "
+            "with a store and Flink that run elsewhere it is `tradeflow attach`"
         )
+    security = store.security
+    if security is not None and (security.protocol, security.mechanism) != ("sasl", PLAIN):
+        raise ConfigError(
+            f"store.security: a stack's own store knows sasl with {PLAIN} alone, not "
+            f"{security.protocol} with {security.mechanism}: leave protocol and mechanism out"
+        )
+
+
+def place(stack: Stack, config: Config) -> StorePlace:
+    """The stack's store, for whom the configuration names now, which may have changed."""
+    found = stack.store
+    return found._replace(login=found.login and (login_of(config.store.security) or found.login))
 
 
 def check_machine(folder: Path, config: Config) -> None:

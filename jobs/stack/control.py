@@ -1,18 +1,26 @@
 """`up`, `submit` and `down`: what commands do with a stack. One at a time per folder."""
 
-import json
 import os
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from operator import methodcaller
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from jobs import code, jvm
 from jobs.run import code_version
-from jobs.stack import checks, flink, joining, monitors, names, settings, tables
+from jobs.stack import (
+    checks,
+    flink,
+    joining,
+    monitors,
+    names,
+    secrets,
+    settings,
+    tables,
+)
 from jobs.stack.ports import claim_ports, taken_note
 from jobs.stack.processes import SUPERVISOR, end_servers, servers_of, supervisor_of
 from jobs.stack.rest import Flink, FlinkAwayError, Job
@@ -97,14 +105,16 @@ def up(config: Config, folder: Path, wish: Wish = AS_USUAL, note: Note = silent)
             _stop_for(joined, folder, wish, note)
         stack = _record(config, folder, wish, was_running, note)
         if not was_running:
-            _start(stack, note)
+            _start(stack, secrets.hidden(config), note)
         _wait_until_up(stack, config, note)
         if joined.begins:
             joining.show_to_monitors(stack)
         text = (folder / CONFIG).read_text(encoding="utf-8")
         run = (stack.run_id, stack.config_digest, text, code_version())
-        tables.prepare(stack.store, run, config.store.retention_days)
-        return _bring_jobs(stack, wish, was_running, note)
+        secrets.grant(stack, config)
+        place = checks.place(stack, config)
+        tables.prepare(place, run, config.store.retention_days)
+        return bring_jobs(stack, wish, was_running, note)
 
 
 def _joining(config: Config, folder: Path, was_running: bool) -> joining.Joining:
@@ -113,7 +123,7 @@ def _joining(config: Config, folder: Path, was_running: bool) -> joining.Joining
     if read(folder) is None:
         return joining.Joining({}, tree)
     begins = {one.id: one.from_ts for one in config.strategies}
-    found = joining.joining(_config_of(folder), tree, begins)
+    found = joining.joining(settings.written(folder), tree, begins)
     joining.refuse_unless_running(found, was_running)
     return found
 
@@ -121,12 +131,12 @@ def _joining(config: Config, folder: Path, was_running: bool) -> joining.Joining
 def _stop_for(joined: joining.Joining, folder: Path, wish: Wish, note: Note) -> None:
     """Stop the jobs for strategies that join; where it is too late for those, start them again."""
     stack = running_stack(folder)
-    joining.changed_keys(stack, _config_of(folder), joined)
+    joining.changed_keys(stack, settings.written(folder), joined)
     note(f"joining: {', '.join(sorted(joined.begins))}")
     try:
         joining.stop_for(stack, joined, note)
     except ConfigError:
-        _bring_jobs(running_stack(folder), wish._replace(jobs=None), True, note)
+        bring_jobs(running_stack(folder), wish._replace(jobs=None), True, note)
         raise
 
 
@@ -136,6 +146,11 @@ def _record(config: Config, folder: Path, wish: Wish, was_running: bool, note: N
     text = settings.json_text(tree)
     mode = checks.execution_mode()
     before = read(folder)
+    if before is not None and before.outside:
+        raise ConfigError(
+            f"{folder} is that of a store and Flink outside: `tradeflow attach` works with them; "
+            "name another folder by --dir"
+        )
     watched = before is not None and before.monitoring
     if wish.monitoring is not None:
         watched = wish.monitoring
@@ -143,8 +158,8 @@ def _record(config: Config, folder: Path, wish: Wish, was_running: bool, note: N
         monitors.check(config.monitoring)
     if before is not None:
         begins = {one.id: one.from_ts for one in config.strategies}
-        joined = joining.joining(_config_of(folder), tree, begins)
-        changed = joining.changed_keys(before, _config_of(folder), joined)
+        joined = joining.joining(settings.written(folder), tree, begins)
+        changed = joining.changed_keys(before, settings.written(folder), joined)
         checks.check_mode(before.execution_mode, mode)
         if changed and was_running:
             note(
@@ -177,6 +192,7 @@ def _record(config: Config, folder: Path, wish: Wish, was_running: bool, note: N
         monitoring=watched,
         store_kind=config.store.kind,
     )
+    secrets.prepare(folder, config)
     write_file(folder / CONFIG, text)
     write(stack)
     flink.copy_code(folder)
@@ -215,17 +231,6 @@ def _new(config: Config, folder: Path, ports: Ports, before: Stack | None) -> St
     )
 
 
-def _config_of(folder: Path) -> dict[str, object]:
-    try:
-        found: dict[str, object] = json.loads((folder / CONFIG).read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise ConfigError(
-            f"{folder / CONFIG} can't be read ({error}): take another --dir, or remove {folder} "
-            "with all its data"
-        ) from None
-    return found
-
-
 def _end_left(folder: Path, note: Note) -> None:
     """End what a killed supervisor left: the store's folder and the ports must be free."""
     left = servers_of(folder)
@@ -234,14 +239,15 @@ def _end_left(folder: Path, note: Note) -> None:
         end_servers(folder, END_TIMEOUT_S)
 
 
-def _start(stack: Stack, note: Note) -> None:
-    """Start the supervisor, which starts the rest."""
+def _start(stack: Stack, hidden: Collection[str], note: Note) -> None:
+    """Start the supervisor, which starts the rest, without these variables of the environment."""
     note("starting the store and Flink")
     log = stack.folder / "log" / "supervisor.log"
     with log.open("ab") as output:
         subprocess.Popen(
             [sys.executable, "-m", SUPERVISOR, str(stack.folder)],
             cwd=jvm.REPO,
+            env={name: value for name, value in os.environ.items() if name not in hidden},
             stdin=subprocess.DEVNULL,
             stdout=output,
             stderr=output,
@@ -277,8 +283,11 @@ def _wait_until_up(stack: Stack, config: Config, note: Note) -> None:
     )
 
 
-def _bring_jobs(stack: Stack, wish: Wish, was_running: bool, note: Note) -> Up:
-    """Submit the jobs that are missing, and wait until all work."""
+def bring_jobs(stack: Stack, wish: Wish, was_running: bool, note: Note) -> Up:
+    """Submit the jobs that are missing, and wait until all work.
+
+    One of Flink's clients at a time: whoever calls it holds the lock of the stack's commands.
+    """
     rest = Flink(stack.rest, stack.prefix)
     try:
         there = rest.jobs()
@@ -290,7 +299,7 @@ def _bring_jobs(stack: Stack, wish: Wish, was_running: bool, note: Note) -> Up:
             stack = change(stack.folder, methodcaller("with_job", record))
     wanted = wish.jobs
     if wanted is None:
-        tree: Any = _config_of(stack.folder)
+        tree: Any = settings.written(stack.folder)
         wanted = names.wanted(_recorded(stack), tree["monitoring"]["export"])
     missing = [one for one in wanted if one.text not in {job.name for job in there}]
     names.refuse_doubles(missing, [job.name for job in there])
@@ -356,7 +365,7 @@ def _problem(rest: Flink, job: Job) -> str:
 def configured_strategies(folder: Path) -> list[str]:
     """The ids of the strategies of the stack in a folder, grids as one; ConfigError without one."""
     running_stack(folder)
-    tree: Any = _config_of(folder)
+    tree: Any = settings.written(folder)
     return [str(one["id"]) for one in tree["strategies"]]
 
 
@@ -370,12 +379,14 @@ def submit(
     folder = folder.absolute()
     stack = running_stack(folder)
     with held(folder / "command.lock", BUSY.format(folder)):
-        return _bring_jobs(stack, wish._replace(jobs=jobs), True, note)
+        return bring_jobs(stack, wish._replace(jobs=jobs), True, note)
 
 
 def running_stack(folder: Path) -> Stack:
     """The stack of a folder; ConfigError where it does not run."""
     stack = read(folder)
+    if stack is not None and stack.outside:
+        return stack
     if stack is None or supervisor_of(folder) is None:
         what = "there is no stack" if stack is None else "the stack does not run"
         raise ConfigError(f"{what} in {folder}; start it by `tradeflow up`")

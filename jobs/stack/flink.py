@@ -14,6 +14,7 @@ from typing import NamedTuple
 
 from jobs import jar_patches, jvm
 from jobs.cluster import exports, machine_settings, write_settings
+from jobs.stack.secrets import guard_of
 from jobs.stack.state import Stack
 from schemas.config_models import LiveConfig
 from schemas.config_values import memory_mb
@@ -94,6 +95,23 @@ def divide(memory: str) -> Division:
     return Division(total - overhead - fixed, total // 8, overhead)
 
 
+def memory_settings(part: Division) -> dict[str, object]:
+    """A TaskManager's memory but for the heap of tasks, which is what is left of all of it."""
+    return {
+        # One pot per TaskManager. A share per slot would be too little for its buffers.
+        "state.backend.rocksdb.memory.fixed-per-tm": f"{part.rocksdb}m",
+        "taskmanager.memory.framework.heap.size": f"{FRAMEWORK_MB}m",
+        "taskmanager.memory.framework.off-heap.size": f"{FRAMEWORK_MB}m",
+        "taskmanager.memory.task.off-heap.size": f"{DIRECT_MB}m",
+        "taskmanager.memory.network.min": f"{NETWORK_MB}m",
+        "taskmanager.memory.network.max": f"{NETWORK_MB}m",
+        "taskmanager.memory.managed.size": f"{MANAGED_MB}m",
+        "taskmanager.memory.jvm-metaspace.size": f"{METASPACE_MB}m",
+        "taskmanager.memory.jvm-overhead.min": f"{part.overhead}m",
+        "taskmanager.memory.jvm-overhead.max": f"{part.overhead}m",
+    }
+
+
 def configure(stack: Stack, live: LiveConfig, slots: int) -> None:
     """Write Flink's configuration into the stack's folder."""
     folder = stack.folder / "flink"
@@ -103,7 +121,7 @@ def configure(stack: Stack, live: LiveConfig, slots: int) -> None:
     machine = {
         **machine_settings(folder, stack.ports.rest, (stack.folder / "code",)),
         "rest.bind-port": stack.ports.rest,
-        "env.java.opts.client": " ".join(jvm.java_options()),
+        "env.java.opts.client": " ".join([*jvm.java_options(), *_passwords(stack.folder)]),
         "env.log.dir": folder / "log",
         "parallelism.default": live.parallelism,
         "high-availability.zookeeper.quorum": f"127.0.0.1:{stack.ports.zookeeper}",
@@ -111,21 +129,11 @@ def configure(stack: Stack, live: LiveConfig, slots: int) -> None:
         "high-availability.storageDir": f"file://{folder}/ha",
         "execution.checkpointing.dir": f"file://{folder}/checkpoints",
         "execution.checkpointing.savepoint-dir": f"file://{folder}/savepoints",
-        # One pot per TaskManager. A share per slot would be too little for its buffers.
-        "state.backend.rocksdb.memory.fixed-per-tm": f"{part.rocksdb}m",
         "taskmanager.numberOfTaskSlots": slots,
         # Flink's own scripts would work these out.
         "taskmanager.cpu.cores": float(slots),
-        "taskmanager.memory.framework.heap.size": f"{FRAMEWORK_MB}m",
-        "taskmanager.memory.framework.off-heap.size": f"{FRAMEWORK_MB}m",
         "taskmanager.memory.task.heap.size": f"{part.task_heap}m",
-        "taskmanager.memory.task.off-heap.size": f"{DIRECT_MB}m",
-        "taskmanager.memory.network.min": f"{NETWORK_MB}m",
-        "taskmanager.memory.network.max": f"{NETWORK_MB}m",
-        "taskmanager.memory.managed.size": f"{MANAGED_MB}m",
-        "taskmanager.memory.jvm-metaspace.size": f"{METASPACE_MB}m",
-        "taskmanager.memory.jvm-overhead.min": f"{part.overhead}m",
-        "taskmanager.memory.jvm-overhead.max": f"{part.overhead}m",
+        **memory_settings(part),
     }
     write_settings(folder / "conf", CONF / "config.yaml", machine)
     shutil.copy(CONF / "log4j.properties", folder / "conf" / "log4j-cli.properties")
@@ -174,6 +182,7 @@ def _java(
     return (
         str(jvm.find_java()),
         *jvm.java_options(),
+        *_passwords(folder),
         *limits,
         f"-XX:MaxMetaspaceSize={METASPACE_MB}m",
         "-XX:+ExitOnOutOfMemoryError",
@@ -185,6 +194,12 @@ def _java(
         main,
         *arguments,
     )
+
+
+def _passwords(folder: Path) -> list[str]:
+    """The option that names Java's file of passwords, where the stack has one."""
+    guard = guard_of(folder)
+    return [] if guard is None else [guard.flink_option]
 
 
 def variables(folder: Path) -> Mapping[str, str]:

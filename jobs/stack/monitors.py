@@ -31,7 +31,13 @@ def commands(stack: Stack) -> list[Command]:
 
 
 def addresses(stack: Stack, live: LiveConfig, export: str) -> dict[str, str]:
-    """Where each process that has metrics answers Prometheus, by its name."""
+    """Where each process that has metrics answers Prometheus, by its name.
+
+    Of a stack outside the exporter alone, where it is known.
+    """
+    if stack.outside:
+        known = stack.outside.exporter if export != "fluss" else None
+        return {"exporter": f"{known}/metrics"} if known else {}
     ports = {"exporter": stack.ports.exporter} if export != "fluss" else {}
     ports["jobmanager"] = stack.ports.flink_metrics
     for number in range(live.task_managers):

@@ -7,10 +7,10 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import NamedTuple
 
-from jobs.live.job_names import monitor_stages
+from jobs.live.job_names import FLUSS, monitor_stages
 from jobs.stack import monitors, names
 from jobs.stack.processes import servers_of, supervisor_of
-from jobs.stack.rest import Flink, FlinkAwayError, Job
+from jobs.stack.rest import FlinkAwayError, jobs_of
 from jobs.stack.state import CONFIG, ENDED, RUNNING, WAITING, Process, Stack, read
 from jobs.stack.tables import Reading, Rows, reading
 from schemas.config_models import LiveConfig
@@ -56,6 +56,7 @@ class StackStatus(NamedTuple):
     folder: Path
     run_id: str
     database: str
+    store_kind: str
     bootstrap: str
     rest: str
     processes: tuple[Process, ...]
@@ -76,8 +77,8 @@ def status(folder: Path) -> StackStatus:
     config = json.loads((folder / CONFIG).read_text(encoding="utf-8"))
     strategies = [one["id"] for one in config["strategies"]]
     processes = _processes(stack)
-    is_up = any(one.state == RUNNING for one in processes)
-    problems = _process_problems(stack, processes)
+    is_up = stack.outside is not None or any(one.state == RUNNING for one in processes)
+    problems = [] if stack.outside else _process_problems(stack, processes)
     base_ms = timeframe_ms(config["prices"]["timeframe"])
     export = config["monitoring"]["export"]
     instances = [*INSTANCES, *(("strategies", one) for one in strategies)]
@@ -95,6 +96,7 @@ def status(folder: Path) -> StackStatus:
         folder=folder,
         run_id=stack.run_id,
         database=stack.database,
+        store_kind=stack.store_kind,
         bootstrap=stack.bootstrap,
         rest=stack.rest,
         processes=processes,
@@ -115,6 +117,10 @@ def metrics_of(folder: Path) -> str:
     config = json.loads((folder / CONFIG).read_text(encoding="utf-8"))
     export = config["monitoring"]["export"]
     found = monitors.addresses(stack, LiveConfig.model_validate(config["live"]), export)
+    if "exporter" not in found and stack.outside and export != FLUSS:
+        raise ConfigError(
+            f"the stack in {folder} does not know its exporter: `tradeflow attach --exporter URL`"
+        )
     if "exporter" not in found:
         raise ConfigError(
             "monitoring.export is fluss, so nothing serves metrics: `tradeflow watch` reads the "
@@ -125,6 +131,8 @@ def metrics_of(folder: Path) -> str:
 
 def _processes(stack: Stack) -> tuple[Process, ...]:
     """The supervisor and what it looks after, as they are now and not as it last said."""
+    if stack.outside:
+        return ()
     living = {one.pid for one in servers_of(stack.folder)}
     supervisor = supervisor_of(stack.folder)
     own = stack.supervisor
@@ -162,23 +170,19 @@ def _process_problems(stack: Stack, processes: tuple[Process, ...]) -> list[str]
 
 def _jobs(stack: Stack, export: str, problems: list[str], is_up: bool) -> tuple[JobStatus, ...]:
     """The jobs that the stack should have, and others that Flink knows."""
-    rest = Flink(stack.rest, stack.prefix)
-    running: list[Job] = []
-    health = {}
-    answers = is_up
+    known, away = jobs_of(stack.rests, stack.prefix) if is_up else ([], [])
     try:
-        if is_up:
-            running = rest.jobs()
-            with ThreadPoolExecutor() as pool:
-                asked = pool.map(lambda job: rest.health(job.job_id), running)
-                health = {job.job_id: one for job, one in zip(running, asked, strict=True)}
+        with ThreadPoolExecutor() as pool:
+            health = list(pool.map(lambda one: one[0].health(one[1].job_id), known))
     except FlinkAwayError as error:
-        problems.append(f"{error}; jobs go on as soon as it is back")
-        running, answers = [], False
+        known, health = [], []
+        away.append(str(error))
+    problems += [f"{error}; jobs go on as soon as it is back" for error in away]
+    answers = is_up and not away
+    running = [job for _, job in known]
     now_ms = time.time() * 1000
     found = []
-    for job in running:
-        one = health[job.job_id]
+    for job, one in zip(running, health, strict=True):
         age = None if one.checkpoint_ts is None else round((now_ms - one.checkpoint_ts) / 1000, 1)
         state = job.state if job.is_working or job.state != RUNNING.upper() else "STARTING"
         problem = one.problem if state != RUNNING.upper() else ""
@@ -215,7 +219,8 @@ def _store(
 ) -> Reading | None:
     """What the store says, unless it is known to be down or does not answer in time."""
     down = [one.name for one in processes if one.name.startswith(STORE) and one.state != RUNNING]
-    if down or not any(one.name.startswith(STORE) for one in processes):
+    known = stack.outside is not None or any(one.name.startswith(STORE) for one in processes)
+    if down or not known:
         return None
     try:
         return reading(stack.store, instances, STORE_PATIENCE_S)

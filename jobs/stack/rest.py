@@ -4,6 +4,7 @@ import http.client
 import json
 import time
 import urllib.request
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 PATIENCE_S = 2.0
@@ -41,6 +42,20 @@ class Savepoint(NamedTuple):
     is_done: bool
     location: str
     problem: str
+
+
+def jobs_of(
+    addresses: Sequence[str], prefix: str, patience_s: float = PATIENCE_S
+) -> tuple[list[tuple["Flink", Job]], list[str]]:
+    """The jobs of several JobManagers, each with its own; and what those that are away said."""
+    found, problems = [], []
+    for address in addresses:
+        flink = Flink(address, prefix, patience_s)
+        try:
+            found += [(flink, job) for job in flink.jobs()]
+        except FlinkAwayError as error:
+            problems.append(str(error))
+    return found, problems
 
 
 class Flink(NamedTuple):

@@ -3,9 +3,10 @@
 import hashlib
 import json
 from collections.abc import Iterator, Mapping
+from pathlib import Path
 from typing import Any
 
-from jobs.stack.state import Stack
+from jobs.stack.state import CONFIG, Stack
 from schemas.config import config_as_dict
 from schemas.config_models import Config
 from udfs.errors import ConfigError
@@ -19,6 +20,18 @@ SHOWN = 5
 def resolved(config: Config) -> dict[str, Any]:
     """The configuration as config.json and run_history hold it, with the code that it names."""
     return config_as_dict(config)
+
+
+def written(folder: Path) -> dict[str, object]:
+    """The configuration that a stack's folder holds; ConfigError where it can't be read."""
+    try:
+        found: dict[str, object] = json.loads((folder / CONFIG).read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise ConfigError(
+            f"{folder / CONFIG} can't be read ({error}): take another --dir, or remove {folder} "
+            "with all its data"
+        ) from None
+    return found
 
 
 def json_text(tree: Mapping[str, Any]) -> str:

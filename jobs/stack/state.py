@@ -13,6 +13,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from jobs.store.login import stack_login
 from jobs.store.place import FLUSS, StorePlace
 from udfs.errors import ConfigError
 
@@ -68,10 +69,21 @@ class JobRecord(NamedTuple):
     point: str
 
 
+class Outside(NamedTuple):
+    """What others run, by address, as `tradeflow attach` names it: `store` by host and port, and
+    by URL the JobManagers and, where it is known, the exporter.
+    """
+
+    store: str
+    flinks: tuple[str, ...]
+    exporter: str | None = None
+
+
 class Stack(NamedTuple):
     """All that the folder of a stack says. `generation` names Flink's memory in ZooKeeper.
 
-    `monitoring`: with Prometheus and Alertmanager. `store_kind`: fluss or kafka.
+    `monitoring`: with Prometheus and Alertmanager. `store_kind`: fluss or kafka. `outside`: nothing
+    of it runs below a supervisor here, and the ports mean nothing.
     """
 
     folder: Path
@@ -88,21 +100,28 @@ class Stack(NamedTuple):
     jobs: tuple[JobRecord, ...]
     monitoring: bool = False
     store_kind: str = FLUSS
+    outside: Outside | None = None
 
     @property
     def store(self) -> StorePlace:
-        """Where its tables are."""
-        return StorePlace(self.store_kind, self.bootstrap, self.database)
+        """Where its tables are, for the stack's own user."""
+        login = stack_login(self.folder)
+        return StorePlace(self.store_kind, self.bootstrap, self.database, login)
 
     @property
     def bootstrap(self) -> str:
         """The address of the store."""
-        return f"127.0.0.1:{self.ports.coordinator}"
+        return self.outside.store if self.outside else f"127.0.0.1:{self.ports.coordinator}"
 
     @property
     def rest(self) -> str:
-        """The address of Flink."""
-        return f"http://localhost:{self.ports.rest}"
+        """The address of Flink; of the first JobManager, where there are several."""
+        return self.rests[0]
+
+    @property
+    def rests(self) -> tuple[str, ...]:
+        """The addresses of all JobManagers: one per job in a cluster of application mode."""
+        return self.outside.flinks if self.outside else (f"http://localhost:{self.ports.rest}",)
 
     @property
     def prefix(self) -> str:
@@ -152,11 +171,13 @@ def as_dict(stack: Stack) -> dict[str, Any]:
         "processes": [one._asdict() for one in stack.processes],
         "jobs": [one._asdict() for one in stack.jobs],
         "monitoring": stack.monitoring,
+        "outside": stack.outside and stack.outside._asdict(),
     }
 
 
 def from_dict(folder: Path, data: dict[str, Any]) -> Stack:
     """The stack of what `as_dict` gave; KeyError and TypeError where it did not."""
+    outside = data.get("outside")
     return Stack(
         folder=folder,
         run_id=data["run_id"],
@@ -172,6 +193,7 @@ def from_dict(folder: Path, data: dict[str, Any]) -> Stack:
         jobs=tuple(JobRecord(**one) for one in data["jobs"]),
         monitoring=data.get("monitoring", False),
         store_kind=data.get("store_kind", FLUSS),
+        outside=Outside(**outside)._replace(flinks=tuple(outside["flinks"])) if outside else None,
     )
 
 

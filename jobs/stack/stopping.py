@@ -24,11 +24,12 @@ Note = Callable[[str], None]
 def stop_jobs(stack: Stack, note: Note) -> tuple[dict[str, str], list[str]]:
     """Stop every job, record where it goes on; (where, what went wrong)."""
     rest = Flink(stack.rest, stack.prefix)
+    lives = stack.outside is not None or bool(servers_of(stack.folder))
     try:
-        jobs = rest.jobs() if servers_of(stack.folder) else []
+        jobs = rest.jobs() if lives else []
     except FlinkAwayError:
         jobs = []
-        if servers_of(stack.folder):
+        if lives:
             return {}, ["Flink does not answer: jobs go on from their last checkpoints"]
     if not jobs:
         return {}, []
@@ -56,6 +57,8 @@ def stop_jobs(stack: Stack, note: Note) -> tuple[dict[str, str], list[str]]:
 
 def _why_no_savepoint(stack: Stack) -> str:
     """Why there can be no savepoints, or nothing: they wait for the store's writers."""
+    if stack.outside:
+        return ""
     kinds = {one.kind for one in servers_of(stack.folder)}
     gone = [name for name in STORE[stack.store_kind] if name.partition("-")[0] not in kinds]
     return f"{', '.join(gone)} of the store does not run" if gone else ""

@@ -93,7 +93,7 @@ def submit(stack: Stack, starts: Sequence[Start], script: Path = SCRIPT) -> dict
         "jobs": jobs,
     }
     write_file(request, json.dumps(asked, indent=1))
-    if script == SCRIPT:  # as copied: what the workers run
+    if script == SCRIPT and stack.outside is None:  # as copied: what the workers run
         script = stack.folder / "code" / SCRIPT.relative_to(REPO)
     told = run_client(stack, ["run", "-d", "-py", str(script), "--request", str(request)])
     found = json.loads(answer.read_text(encoding="utf-8")) if answer.is_file() else {}

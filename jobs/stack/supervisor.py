@@ -18,7 +18,7 @@ from typing import NoReturn
 
 from jobs import fluss_run, fluss_store, kafka_run, kafka_store
 from jobs.servers import stop
-from jobs.stack import flink, monitors
+from jobs.stack import flink, monitors, secrets
 from jobs.stack.processes import end_servers
 from jobs.stack.state import (
     CONFIG,
@@ -169,13 +169,14 @@ class Wanted:
 def parts(stack: Stack, live: LiveConfig) -> tuple[Store, list[flink.Command]]:
     """The store and Flink's processes as configured for a stack."""
     folder, ports = stack.folder / "store", stack.ports
+    guard = secrets.guard_of(stack.folder)
     store: Store
     if stack.store_kind == "kafka":
         of_kafka = kafka_store.Ports(ports.zookeeper, ports.coordinator, ports.tablet)
-        store = kafka_store.configure(folder, of_kafka)
+        store = kafka_store.configure(folder, of_kafka, guard=guard)
     else:
         of_fluss = fluss_store.Ports(ports.zookeeper, ports.coordinator, (ports.tablet,))
-        store = fluss_store.configure(folder, of_fluss)
+        store = fluss_store.configure(folder, of_fluss, guard=guard)
     return store, flink.commands(stack, live)
 
 

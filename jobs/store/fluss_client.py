@@ -31,7 +31,9 @@ from jobs.store.client import (
     Writing,
 )
 from jobs.store.fluss_session import BUCKET, Session
+from jobs.store.login import fluss_settings
 from jobs.store.place import StorePlace
+from jobs.store.refusals import refusal
 from schemas.table import Table
 from udfs.errors import InvariantError
 
@@ -95,6 +97,9 @@ class FlussClient:
             if not isinstance(error, fluss.FlussError | TimeoutError):
                 return None
             self._drop()
+            refused = refusal(error, self.place.bootstrap, self.place.login)
+            if refused:
+                return Failure(refused, hopeless=True)
             return Failure(self._problem(error, limit), _is_hopeless(error))
 
         return self._patience.call(lambda: self._wait(self._begin(work), limit), failed)
@@ -113,7 +118,15 @@ class FlussClient:
 
     def databases(self) -> list[str]:
         """See `Client`."""
-        return self.call(lambda session: session.admin.list_databases())
+
+        async def ask(session: Session) -> list[str]:
+            names = await session.admin.list_databases()
+            own = session.database  # not listed for who may read some tables of it alone
+            if own not in names and await session.admin.database_exists(own):
+                names.append(own)
+            return names
+
+        return self.call(ask)
 
     def tables(self) -> list[str]:
         """See `Client`."""
@@ -191,8 +204,10 @@ class FlussClient:
     def _begin(self, work: Callable[[Session], Awaitable[T]]) -> Coroutine[Any, Any, T]:
         async def begun() -> T:
             if self._session is None:
-                connection = await fluss.FlussConnection.create(fluss.Config(self._settings))
-                self._session = Session(connection, self.place.database)
+                login = self.place.login
+                settings = {**self._settings, **fluss_settings(login)}
+                connection = await fluss.FlussConnection.create(fluss.Config(settings))
+                self._session = Session(connection, self.place.database, login is not None)
             return await work(self._session)
 
         return begun()
@@ -220,7 +235,7 @@ class FlussClient:
                 raise
 
     def _problem(self, error: Exception, limit_s: float) -> str:
-        _, bootstrap, database = self.place
+        _, bootstrap, database, _ = self.place
         if isinstance(error, TimeoutError) and str(error):
             return f"the store at {bootstrap}, database {database}: {error}"
         if isinstance(error, TimeoutError):

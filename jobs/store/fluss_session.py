@@ -10,8 +10,9 @@ BUCKET = 0  # every table has one
 class Session:
     """One connection, with the tables and writers that were asked of it."""
 
-    def __init__(self, connection: fluss.FlussConnection, database: str) -> None:
+    def __init__(self, connection: fluss.FlussConnection, database: str, is_known: bool) -> None:
         self.connection, self.database = connection, database
+        self._is_known = is_known  # to the store, by a name
         self.admin = connection.get_admin()
         self._tables: dict[str, fluss.FlussTable] = {}
         self._writers: dict[str, fluss.UpsertWriter] = {}
@@ -23,8 +24,16 @@ class Session:
     async def table(self, table: Table) -> fluss.FlussTable:
         """The table as the store knows it."""
         if table.name not in self._tables:
-            self._tables[table.name] = await self.connection.get_table(self.path(table))
+            self._tables[table.name] = await self._get(self.path(table))
         return self._tables[table.name]
+
+    async def _get(self, path: fluss.TablePath) -> fluss.FlussTable:
+        try:
+            return await self.connection.get_table(path)
+        except fluss.FlussError:
+            if self._is_known:  # a table that the user may not see is not found; this says which
+                await self.admin.get_table_info(path)
+            raise
 
     async def writer(self, table: Table) -> fluss.UpsertWriter:
         """What writes to the table."""

@@ -15,11 +15,13 @@ from typing import TypeVar
 
 import pyarrow as pa
 from kafka.errors import (
+    AuthorizationError,
     InvalidProducerEpochError,
     KafkaConnectionError,
     KafkaError,
     KafkaTimeoutError,
     ProducerFencedError,
+    SaslAuthenticationFailedError,
     UnknownTopicOrPartitionError,
 )
 
@@ -41,6 +43,7 @@ from jobs.store.client import (
 )
 from jobs.store.kafka_session import Session
 from jobs.store.place import StorePlace
+from jobs.store.refusals import forbidden, unknown
 from schemas.table import Table
 from udfs.errors import InvariantError
 
@@ -50,6 +53,7 @@ T = TypeVar("T")
 # Another one writes under the same name; so many times within so long, and it is no accident.
 FENCES, FENCED_S = 3, 60.0
 FENCED = (ProducerFencedError, InvalidProducerEpochError)
+REFUSED = (SaslAuthenticationFailedError, AuthorizationError)
 AWAY = (KafkaConnectionError, KafkaTimeoutError, OSError)
 
 
@@ -222,12 +226,21 @@ class KafkaClient:
                 raise
 
     def _new_session(self) -> Session:
-        _, bootstrap, database = self.place
         limit_ms = int(self._limit_s * 1000)
-        return Session(bootstrap, database, self._wait_ms, limit_ms, self._committed)
+        return Session(self.place, self._wait_ms, limit_ms, self._committed)
 
     def _problem(self, error: Exception, limit_s: float) -> str:
-        _, bootstrap, database = self.place
+        _, bootstrap, database, login = self.place
+        if isinstance(error, SaslAuthenticationFailedError):
+            return unknown(bootstrap, login)
+        if _is_forbidden(error) and login is not None:
+            writes = "InitProducerId" in str(error)
+            what = f"WRITE any table of database {database}" if writes else f"do that ({error})"
+            return forbidden(bootstrap, login, what)
+        if isinstance(error, UnknownTopicOrPartitionError) and login is not None:
+            # Topics that a user may not see are none.
+            topic = str(error).rpartition(" ")[2]
+            return forbidden(bootstrap, login, f"see topic {topic}, or there is none")
         if isinstance(error, UnknownTopicOrPartitionError):
             return (
                 f"the store at {bootstrap} has no topic of this table in database {database}; "
@@ -239,17 +252,21 @@ class KafkaClient:
             return f"the store at {bootstrap} did not answer in {limit_s:g} s; is it running?"
         said = str(error).partition("\n")[0]
         if isinstance(error, AWAY):
-            return f"the store at {bootstrap} can't be reached; is it running? ({said})"
+            # A broker that refuses a user often ends the connection before it says so.
+            asks = "does it ask who speaks to it (store.security)"
+            if login is not None:
+                asks = f"does it know user {login.username} with the password of {login.place}"
+            return f"the store at {bootstrap} can't be reached; is it running, {asks}? ({said})"
         return f"the store at {bootstrap}, database {database}: {said}"
 
     def _is_hopeless(self, error: Exception) -> bool:
-        """Whether trying again is of no use: no such table, or fenced again and again."""
+        """Whether trying again is of no use: no such table or user, or fenced again and again."""
         if isinstance(error, FENCED):
             # Once it may be this client's own doing, in a connection that was given up.
             now = time.monotonic()
             self._fenced = [at for at in self._fenced if now - at < FENCED_S] + [now]
             return len(self._fenced) >= FENCES
-        return isinstance(error, UnknownTopicOrPartitionError)
+        return _is_forbidden(error) or isinstance(error, (UnknownTopicOrPartitionError, *REFUSED))
 
     def _drop(self) -> None:
         """Give the connection up; what waits there ends by itself."""
@@ -261,6 +278,11 @@ class KafkaClient:
             closing = threading.Thread(target=session.close, daemon=True)
             closing.start()
             closing.join(CLOSE_LIMIT_S)
+
+
+def _is_forbidden(error: Exception) -> bool:
+    """Whether the user may not do it; some errors say so in their text alone."""
+    return isinstance(error, AuthorizationError) or "AuthorizationFailedError" in str(error)
 
 
 def _write(session: Session, writings: Sequence[Writing], writer: str | None) -> None:

@@ -3,19 +3,29 @@
 A topic per table, of one partition; its name is that of the database, a point, and the table's.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+import logging
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
-from typing import Any
+from typing import Any, TypeVar
 
 from kafka import KafkaAdminClient, KafkaConsumer, KafkaProducer, TopicPartition
-from kafka.errors import LeaderNotAvailableError, UnknownTopicOrPartitionError
+from kafka.errors import (
+    KafkaError,
+    LeaderNotAvailableError,
+    SaslAuthenticationFailedError,
+    UnknownTopicOrPartitionError,
+)
 from kafka.structs import OffsetAndTimestamp
 
+from jobs.store.login import kafka_settings
+from jobs.store.place import StorePlace
 from schemas.kafka_json import Codec
 from schemas.market import PRICE_1M_HISTORY
 from schemas.table import Table
 
+T = TypeVar("T")
 CONNECT_MS = 5_000
+BOOTSTRAP_LOG = "kafka.net.manager"
 CLOSE_S = 0.5
 PARTITION = 0
 POLL_MS = 300
@@ -29,14 +39,43 @@ RETRY_MS = 5  # after a commit, the next transaction is refused for a moment
 FED = frozenset({PRICE_1M_HISTORY.name})
 
 
+class Refusals(logging.Handler):
+    """Hears of wrong passwords: kafka-python tells of them in its log alone, and tries again."""
+
+    def __init__(self) -> None:
+        super().__init__(logging.WARNING)
+        self.found: list[SaslAuthenticationFailedError] = []
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Remember a refusal; say nothing."""
+        given = record.args if isinstance(record.args, tuple) else ()
+        self.found += [one for one in given if isinstance(one, SaslAuthenticationFailedError)]
+
+
+def connected(kind: Callable[..., T], common: Mapping[str, Any], **settings: Any) -> T:
+    """A client of kafka-python; SaslAuthenticationFailedError where the user is refused."""
+    log, refusals = logging.getLogger(BOOTSTRAP_LOG), Refusals()
+    log.addHandler(refusals)
+    try:
+        return kind(**settings, **common)
+    except KafkaError:
+        if refusals.found:
+            raise refusals.found[0] from None
+        raise
+    finally:
+        log.removeHandler(refusals)
+
+
 class Session:
     """Clients of one database, made when they are first needed, and codecs of its tables."""
 
-    def __init__(
-        self, bootstrap: str, database: str, wait_ms: int, limit_ms: int, committed: bool
-    ) -> None:
-        self.database, self.limit_ms = database, limit_ms
-        self._common = {"bootstrap_servers": bootstrap, "bootstrap_timeout_ms": CONNECT_MS}
+    def __init__(self, place: StorePlace, wait_ms: int, limit_ms: int, committed: bool) -> None:
+        self.database, self.limit_ms = place.database, limit_ms
+        self._common = {
+            "bootstrap_servers": place.bootstrap,
+            "bootstrap_timeout_ms": CONNECT_MS,
+            **kafka_settings(place.login),
+        }
         self._committed, self._wait_ms = committed, wait_ms
         self._codecs: dict[str, Codec] = {}
         self._consumers: dict[bool, KafkaConsumer] = {}
@@ -62,7 +101,9 @@ class Session:
     def admin(self) -> KafkaAdminClient:
         """What makes topics and lists them."""
         if self._admin is None:
-            self._admin = KafkaAdminClient(request_timeout_ms=self.limit_ms, **self._common)
+            self._admin = connected(
+                KafkaAdminClient, self._common, request_timeout_ms=self.limit_ms
+            )
         return self._admin
 
     def reads_committed(self, table: Table) -> bool:
@@ -77,7 +118,9 @@ class Session:
 
     def new_consumer(self, committed: bool) -> KafkaConsumer:
         """Another one, that is closed with the session."""
-        made = KafkaConsumer(
+        made = connected(
+            KafkaConsumer,
+            self._common,
             group_id=None,
             enable_auto_commit=False,
             auto_offset_reset="earliest",
@@ -87,7 +130,6 @@ class Session:
             metrics_enabled=False,
             fetch_max_wait_ms=self._wait_ms,
             isolation_level="read_committed" if committed else "read_uncommitted",
-            **self._common,
         )
         self._others.append(made)
         return made
@@ -95,7 +137,9 @@ class Session:
     def producer(self, writer: str | None) -> KafkaProducer:
         """What writes: in transactions of this name, after those that it left open were undone."""
         if writer not in self._producers:
-            made = KafkaProducer(
+            made = connected(
+                KafkaProducer,
+                self._common,
                 acks="all",
                 enable_idempotence=True,
                 linger_ms=0,
@@ -109,7 +153,6 @@ class Session:
                 transactional_id=writer,
                 retry_backoff_ms=RETRY_MS,
                 transaction_timeout_ms=TRANSACTION_MS,
-                **self._common,
             )
             self._producers[writer] = made
             if writer is not None:

@@ -6,6 +6,7 @@ from typing import NamedTuple
 import pyarrow as pa
 
 from jobs.store.client import Client, Record, Source, arrow
+from jobs.store.refusals import forbidden
 from schemas.table import Kind, Table
 from udfs.errors import ConfigError, nearest
 
@@ -33,6 +34,8 @@ def check(client: Client, table: Table) -> None:
             f"{nearest(at.database, names)}; it has {known}"
         )
     if table.name not in client.tables():
+        if at.login is not None and client.columns(table):  # of Fluss it says itself why
+            raise ConfigError(forbidden(at.bootstrap, at.login, f"READ table {table.name}"))
         raise ConfigError(
             f"database {at.database!r} of the store at {at.bootstrap} has no table "
             f"{table.name}; `tradeflow up` or `tradeflow replay` make the tables"

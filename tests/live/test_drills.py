@@ -31,6 +31,7 @@ EQUAL = {
 }
 NEW_VERSION = "as of the drill"
 GIT = f"""#!/bin/sh
+[ "$3" = pull ] || exit 1
 sed -i 's/^FEATURE_VERSION = .*/FEATURE_VERSION = "{NEW_VERSION}"/' "$2/udfs/features/catalog.py"
 """
 

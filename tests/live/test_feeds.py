@@ -171,7 +171,7 @@ def test_killed_at_any_moment_it_feeds_the_same(store: Running, tmp_path: Path) 
             told = len(reading.log(client, PROGRESS))
     assert 0 < told < whole.ticks
     done = subprocess.run(
-        [*command, "max"], cwd=ROOT, capture_output=True, text=True, timeout=30, check=True
+        [*command, "max"], cwd=ROOT, capture_output=True, text=True, timeout=120, check=True
     )
     assert "in the store before" in done.stdout
     assert read(store, "killed") == read(store, "whole")
@@ -192,9 +192,9 @@ def test_a_store_that_is_away_is_waited_for(store: Running, tmp_path: Path) -> N
 
     feeding = threading.Thread(target=feed)
     feeding.start()
-    assert begun.wait(30)
+    assert begun.wait(120)
     kill_and_revive(store.store.place("away").kind, store)
-    feeding.join(60)
+    feeding.join(180)
     assert results and results[0].ticks == whole.ticks
     assert read(store, "away") == read(store, "never_away")
 

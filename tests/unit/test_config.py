@@ -298,7 +298,13 @@ def test_defaults_are_the_documented_ones() -> None:
                 "clear_at": "0.8",
             },
         },
-        "store": {"kind": "files", "addresses": None, "database": None, "retentionDays": None},
+        "store": {
+            "kind": "files",
+            "addresses": None,
+            "database": None,
+            "retentionDays": None,
+            "security": None,
+        },
         "live": {
             "parallelism": 1,
             "task_managers": 1,

@@ -8,7 +8,7 @@ import shlex
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any, get_args, get_origin
 
 import pyarrow.parquet as pq
 import pytest
@@ -31,8 +31,8 @@ ROOT = Path(__file__).resolve().parents[2]
 PAGES = sorted([ROOT / "README.md", *(ROOT / "docs").glob("*.md")])
 NAMES = [page.relative_to(ROOT).as_posix() for page in PAGES]
 FOLDERS = (
-    "benchmarks", "cli", "conf", "docs", "examples", "feeds", "jobs", "notebooks", "schemas",
-    "scripts", "tests", "udfs",
+    "benchmarks", "cli", "conf", "deploy", "docs", "examples", "feeds", "jobs", "notebooks",
+    "schemas", "scripts", "tests", "udfs",
 )  # fmt: skip
 
 # Commands that tables.md names as readers or writers and that do not exist. May only shrink.
@@ -179,7 +179,8 @@ def config_keys(model: type[BaseModel], prefix: str = "") -> Iterator[tuple[str,
         key = prefix + (field.alias or name)
         inner = [one for one in (field.annotation, *get_args(field.annotation)) if is_group(one)]
         if inner:
-            many = {"symbols": ".NAME", "strategies": "[]", "accounts": "[]"}.get(key, "")
+            many = "[]" if get_origin(field.annotation) is list else ""
+            many = ".NAME" if key == "symbols" else many
             yield from config_keys(inner[0], f"{key}{many}.")
         else:
             yield key, "required" if field.is_required() else default_text(model, name)
