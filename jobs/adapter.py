@@ -11,7 +11,7 @@ import tempfile
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import NamedTuple
 
-from pyflink.common import Types
+from pyflink.common import Configuration, Types
 from pyflink.common.typeinfo import TypeInformation
 from pyflink.datastream import (
     DataStream,
@@ -20,19 +20,30 @@ from pyflink.datastream import (
     RuntimeContext,
     StreamExecutionEnvironment,
 )
-from pyflink.datastream.state import ListState, ListStateDescriptor
+from pyflink.datastream.state import (
+    ListState,
+    ListStateDescriptor,
+    MapStateDescriptor,
+)
 
 from jobs.code import check_code, client_code
 from jobs.jvm import TEMPORARY
 from jobs.signals import held
+from jobs.stored import Stored
 from udfs.errors import InvariantError
 
 Blobs = Iterable[tuple[str, bytes]]
 Dense = Callable[[bytes], Blobs]
-Fold = Callable[[str, list[bytes]], Blobs]
+Fold = Callable[..., Blobs]  # of a key, its blobs, and perhaps a memory
 # Flink's watermark at the end of a bounded input: a timer at this time fires after all input.
 END_OF_INPUT = 2**63 - 1
 WRITER = "run"  # the one key of the last stage
+# State of a job that remembers. A slot's share of the memory that Flink manages would be too small.
+ROCKSDB = {
+    "state.backend.type": "rocksdb",
+    "state.backend.rocksdb.memory.managed": "false",
+    "state.backend.rocksdb.memory.fixed-per-slot": "128m",
+}
 
 
 class Stages(NamedTuple):
@@ -42,6 +53,8 @@ class Stages(NamedTuple):
     fold   key, all blobs of the key -> blobs for the writer; called once per key that got any
     write  "run", all blobs of all folds -> the result; called once, unless no fold gave a blob
 
+    With `remembers` fold gets a third argument: a mapping of texts, empty at first, in RocksDB.
+
     Blobs reach fold and write in one order whatever the parallelism: of (number of the task, place
     in the task) for fold, of (key, place in the key) for write.
     """
@@ -49,6 +62,7 @@ class Stages(NamedTuple):
     dense: Dense
     fold: Fold
     write: Fold
+    remembers: bool = False
 
 
 class Record(NamedTuple):
@@ -89,11 +103,12 @@ class DenseTask(FlatMapFunction):  # type: ignore[misc]
 class FoldAtEnd(KeyedProcessFunction):  # type: ignore[misc]
     """Keeps a key's blobs until its input has ended, then runs `fold` on all of them.
 
-    State "blobs": list of Record.
+    State "blobs": list of Record; "memory", where the fold remembers: map of texts.
     """
 
-    def __init__(self, fold: Fold) -> None:
-        self._fold = fold
+    def __init__(self, fold: Fold, remembers: bool = False) -> None:
+        self._fold, self._remembers = fold, remembers
+        self._memory: tuple[Stored, ...] = ()
         self._code = client_code()
         self._blobs: ListState
 
@@ -101,6 +116,9 @@ class FoldAtEnd(KeyedProcessFunction):  # type: ignore[misc]
         """Refuse to run with other code than the client's."""
         check_code(self._code)
         self._blobs = runtime_context.get_list_state(ListStateDescriptor("blobs", record_type()))
+        if self._remembers:
+            texts = MapStateDescriptor("memory", Types.STRING(), Types.STRING())
+            self._memory = (Stored(runtime_context.get_map_state(texts)),)
 
     def process_element(self, value: Record, ctx: KeyedProcessFunction.Context) -> None:
         """Keep the blob."""
@@ -115,8 +133,11 @@ class FoldAtEnd(KeyedProcessFunction):  # type: ignore[misc]
         records = sorted((Record(*record) for record in self._blobs.get()), key=_arrival)
         self._blobs.clear()
         key = ctx.get_current_key()
-        for place, (to, blob) in enumerate(self._fold(key, [record.blob for record in records])):
+        blobs = [record.blob for record in records]
+        for place, (to, blob) in enumerate(self._fold(key, blobs, *self._memory)):
             yield Record(to, key, place, blob)
+        for memory in self._memory:
+            memory.clear()
 
 
 def _check_thread() -> None:
@@ -147,13 +168,18 @@ def _source(env: StreamExecutionEnvironment, values: list[tuple[int, bytes]]) ->
 
 def define(env: StreamExecutionEnvironment, tasks: Sequence[bytes], stages: Stages) -> DataStream:
     """The dataflow from tasks to the writer's result, a stream of bytes."""
+    if stages.remembers:
+        settings = Configuration()
+        for name, value in ROCKSDB.items():
+            settings.set_string(name, value)
+        env.configure(settings)
     with held():
         numbered = _source(env, list(enumerate(tasks)))
         records = numbered.flat_map(DenseTask(stages.dense), record_type())
         # A chain with the source would run in the source's thread: see _check_thread.
         records.uid("dense").name("dense").start_new_chain()
         folded = records.key_by(lambda record: record[0], Types.STRING()).process(
-            FoldAtEnd(stages.fold), record_type()
+            FoldAtEnd(stages.fold, stages.remembers), record_type()
         )
         folded.uid("fold").name("fold")
         written = folded.key_by(lambda record: WRITER, Types.STRING()).process(

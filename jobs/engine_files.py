@@ -3,7 +3,7 @@
 import json
 import time
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, MutableMapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -21,6 +21,8 @@ from schemas.config_values import folder_name
 from udfs import engine
 from udfs.engine import EngineState, Verdict
 from udfs.errors import ConfigError
+from udfs.ids import SEPARATOR
+from udfs.money import fitting
 from udfs.reports import (
     REPORT_COLUMNS,
     BadReport,
@@ -54,23 +56,40 @@ class Booked(NamedTuple):
     duplicates: int
 
 
-def book_fills(fills: Iterable[Fill], quote: Quote, ttl_ms: int) -> Booked:
-    """Applies fills in the order of events, whatever order they come in; copies are counted."""
+def book_fills(
+    fills: Iterable[Fill], quote: Quote, ttl_ms: int, memory: MutableMapping[str, str] | None = None
+) -> Booked:
+    """Applies fills in the order of events, whatever order they come in; copies are counted.
+
+    `memory` is empty and holds, while this runs, when each pair of the last `ttl_ms` was applied.
+    """
+    ordered = sorted(fills, key=fill_order)
+    seen: MutableMapping[str, str] = {} if memory is None else memory
     states: dict[Key, EngineState] = {}
-    seen: dict[tuple[str, str, str, str, str], int] = {}
     matches: list[Match] = []
-    duplicates = 0
-    for fill in sorted(fills, key=fill_order):
-        key = (fill.account_id, fill.strategy_id, fill.symbol)
-        name = (*key, fill.order_id, fill.fill_id)
+    applied = bytearray(len(ordered))
+    oldest = 0  # the first fill that may be remembered
+    for number, fill in enumerate(ordered):
+        while ordered[oldest].ts < fill.ts - ttl_ms:
+            if applied[oldest]:
+                del seen[_pair(ordered[oldest])]
+            oldest += 1
+        name, key = _pair(fill), (fill.account_id, fill.strategy_id, fill.symbol)
         state = states.get(key, engine.EMPTY)
-        if engine.verdict(state, fill, seen.get(name), ttl_ms) is not Verdict.APPLY:
-            duplicates += 1
+        known = seen.get(name)
+        found = engine.verdict(state, fill, None if known is None else int(known), ttl_ms)
+        if found is not Verdict.APPLY:
             continue
-        seen[name] = fill.ts
+        applied[number] = True
+        seen[name] = str(fill.ts)
         states[key], booked = engine.apply(state, fill, quote(fill.symbol))
         matches.extend(booked.matches)
-    return Booked(matches, states, duplicates)
+    return Booked(matches, states, len(ordered) - sum(applied))
+
+
+def _pair(fill: Fill) -> str:
+    parts = (fill.account_id, fill.strategy_id, fill.symbol, fill.order_id, fill.fill_id)
+    return SEPARATOR.join(parts)
 
 
 def merge_booked(parts: Iterable[Booked]) -> Booked:
@@ -137,7 +156,7 @@ def engine_tables(
 
 def match_table(matches: Sequence[Match], run_id: str, run_tag: str) -> pa.Table:
     """trade_match_history of matches in their order."""
-    rows = [positions.match_row(match, run_id, run_tag) for match in matches]
+    rows = [positions.match_row(match, run_id, run_tag, fitting) for match in matches]
     return columns.rows_table(trading.TRADE_MATCH_HISTORY, rows)
 
 

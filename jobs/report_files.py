@@ -8,7 +8,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from jobs.csv_files import check_twice, is_csv, read_text_csv
-from jobs.values import is_number, is_time, value_text, whole_numbers
+from jobs.values import is_number, is_text, is_time, value_text, whole_numbers
 from udfs.errors import ConfigError, nearest
 from udfs.reports import REPORT_COLUMNS, REQUIRED_COLUMNS
 
@@ -21,6 +21,18 @@ def read_reports(path: Path) -> list[dict[str, str | None]]:
 
     ConfigError where it can't be read, or its columns are not those of exec reports.
     """
+    table = _read(path)
+    values = [_texts(name, table[name]) for name in table.column_names]
+    return [dict(zip(table.column_names, row, strict=True)) for row in zip(*values, strict=True)]
+
+
+def count_reports(path: Path) -> int:
+    """How many rows a file has; ConfigError as `read_reports` raises it."""
+    return int(_read(path).num_rows)
+
+
+def _read(path: Path) -> pa.Table:
+    """The known columns of a file, in their order and of types that can be read."""
     if not path.is_file():
         what = "is a folder" if path.is_dir() else "does not exist"
         raise ConfigError(f"--exec-reports: {path} {what}; name a CSV or Parquet file")
@@ -28,8 +40,9 @@ def read_reports(path: Path) -> list[dict[str, str | None]]:
     table = read_text_csv(str(path), REPORT_COLUMNS) if is_text else _read_parquet(path)
     _check_names(path, table.column_names)
     names = [name for name in REPORT_COLUMNS if name in table.column_names]
-    values = [_texts(path, name, table[name]) for name in names]
-    return [dict(zip(names, row, strict=True)) for row in zip(*values, strict=True)]
+    for name in names:
+        _check_kind(path, name, table[name].type)
+    return table.select(names)
 
 
 def _read_parquet(path: Path) -> pa.Table:
@@ -61,13 +74,17 @@ def _check_names(path: Path, names: Sequence[str]) -> None:
             )
 
 
-def _texts(path: Path, name: str, column: pa.ChunkedArray) -> list[str | None]:
-    """A column as text; a time as epoch milliseconds."""
-    kind = column.type
+def _check_kind(path: Path, name: str, kind: pa.DataType) -> None:
     if not (is_time(kind) if name == "ts" else is_number(kind)):
         expected = "times" if name == "ts" else "text or numbers"
         raise ConfigError(f"{path}: column {name!r} holds {kind}; expected {expected}")
-    if is_number(kind):
+
+
+def _texts(name: str, column: pa.ChunkedArray) -> list[str | None]:
+    """A column as text; a time as epoch milliseconds."""
+    if is_text(column.type):
+        return list(column.to_pylist())
+    if is_number(column.type):
         return [value_text(value) for value in column.to_pylist()]
     numbers, whole = whole_numbers(column)
     texts = column.cast(pa.string()).to_pylist()

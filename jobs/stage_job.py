@@ -48,13 +48,17 @@ class Dataflow(NamedTuple):
     read   a task → (key, value)...; once per task
     fold   key, its values in order of the tasks → values; once per key, RUN excepted
     write  all values in order of the keys → the tables; once
+
+    `remembers`: the fold's last argument is a mapping of texts that is empty at first, which Flink
+    keeps in RocksDB.
     """
 
     tasks: Sequence[Any]
     read: Callable[[Any], Iterable[tuple[str, Any]]]
-    fold: Callable[[str, list[Any]], Iterable[Any]]
+    fold: Callable[..., Iterable[Any]]
     write: Callable[[list[Any]], Written]
     inputs: Sequence[InputFile]
+    remembers: bool = False
 
 
 class Stage(NamedTuple):
@@ -107,14 +111,14 @@ def read_task(read: Callable[[Any], Iterable[tuple[str, Any]]], task: bytes) -> 
 
 
 def fold_key(
-    fold: Callable[[str, list[Any]], Iterable[Any]], key: str, blobs: list[bytes]
+    fold: Callable[..., Iterable[Any]], key: str, blobs: list[bytes], *memory: Any
 ) -> Blobs:
     """`fold` on blobs."""
     if key == RUN:
         for blob in blobs:
             yield RUN, blob
         return
-    for value in fold(key, [pickle.loads(blob) for blob in blobs]):
+    for value in fold(key, [pickle.loads(blob) for blob in blobs], *memory):
         yield RUN, _dump(value)
 
 
@@ -148,30 +152,38 @@ def run_dataflow(flow: Dataflow, name: str, staging: Path, runner: str, parallel
         partial(write_all, flow.write, str(staging.resolve())),
     )
     result: Result = pickle.loads(
-        _by_flink(tasks, steps, name, parallelism) if runner == "flink" else _by_loop(tasks, steps)
+        _by_flink(tasks, steps, name, parallelism, flow.remembers)
+        if runner == "flink"
+        else _by_loop(tasks, steps, flow.remembers)
     )
     return result
 
 
-def _by_flink(tasks: list[bytes], steps: tuple[Any, ...], name: str, parallelism: int) -> bytes:
+def _by_flink(
+    tasks: list[bytes], steps: tuple[Any, ...], name: str, parallelism: int, remembers: bool
+) -> bytes:
     """The result of the dataflow, run here or on the cluster of `flink run`."""
     from jobs.adapter import Stages, define
     from jobs.runtime import collect, environment, java_errors
 
     with java_errors():
-        stream = define(environment(parallelism), tasks, Stages(*steps))
+        stream = define(environment(parallelism), tasks, Stages(*steps, remembers))
     (blob,) = collect(stream, name)
     return bytes(blob)  # type: ignore[call-overload,no-any-return]
 
 
-def _by_loop(tasks: list[bytes], steps: tuple[Any, ...]) -> bytes:
+def _by_loop(tasks: list[bytes], steps: tuple[Any, ...], remembers: bool) -> bytes:
     """The same without Flink: blobs meet in the same order."""
     read, fold, write = steps
     keyed: dict[str, list[bytes]] = {}
     for task in tasks:
         for key, blob in read(task):
             keyed.setdefault(key, []).append(blob)
-    folded = [blob for key in sorted(keyed) for _, blob in fold(key, keyed[key])]
+    folded = [
+        blob
+        for key in sorted(keyed)
+        for _, blob in fold(key, keyed[key], *([{}] if remembers else []))
+    ]
     ((_, result),) = write(RUN, folded)
     return bytes(result)
 

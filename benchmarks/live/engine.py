@@ -115,7 +115,7 @@ def yaml_text(tree: dict[str, Any]) -> str:
     return json.dumps(tree)
 
 
-def reports(count: int, accounts: int, rate: int) -> Iterator[str]:
+def reports(count: int, accounts: int, rate: float) -> Iterator[str]:
     """Lines of CSV: fills over all keys, their ts as `rate` a second, one of COPY_OF again."""
     for number in range(count):
         if number % COPY_OF == COPY_OF - 1:
@@ -127,7 +127,7 @@ def reports(count: int, accounts: int, rate: int) -> Iterator[str]:
         side, qty = STEPS[step]
         yield (
             f"a{account},s{strategy},o{number},f1,S{symbol}USD,{side},{qty},"
-            f"{100 + (number + cycle) % 97 / 8},{START + number * 1000 // rate},0.01,,venue\n"
+            f"{100 + (number + cycle) % 97 / 8},{START + int(number * 1000 / rate)},0.01,,venue\n"
         )
 
 

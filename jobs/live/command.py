@@ -75,7 +75,7 @@ def submit(name: str, config: Config, options: argparse.Namespace) -> str:
 
 
 def address(config: Config, options: argparse.Namespace) -> "StorePlace":
-    """The store and the database: as given, else those of the run's stack."""
+    """The store and the database: as given, else as configured, else those of the stack."""
     from jobs.stack import state
     from jobs.stack.place import folder_of
     from jobs.store.login import login_of

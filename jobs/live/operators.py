@@ -16,14 +16,12 @@ import gc
 import json
 import sys
 import time
-from collections.abc import Callable, Iterator, MutableMapping
-from typing import Any
+from collections.abc import Callable, Iterator
 
 from pyflink.common import Row, RowKind, Time, Types
 from pyflink.common.typeinfo import RowTypeInfo, TypeInformation
 from pyflink.datastream import KeyedProcessFunction, OutputTag, RuntimeContext
 from pyflink.datastream.state import (
-    MapState,
     MapStateDescriptor,
     StateTtlConfig,
     ValueState,
@@ -35,6 +33,7 @@ from jobs.live import order, stage, tell
 from jobs.live.pulse import pulse
 from jobs.live.sql import PROGRESS, reader
 from jobs.live.stage import Arrived, Bundle, Memory, Stage, Worked
+from jobs.stored import Stored
 from schemas.ops import PROGRESS_GAPS
 from schemas.table import Kind, Table, Type
 from udfs.errors import InvariantError
@@ -84,39 +83,6 @@ def message_type(key: TypeInformation) -> RowTypeInfo:
 def now_ms() -> int:
     """The wall clock."""
     return time.time_ns() // 1_000_000
-
-
-class Stored(MutableMapping[str, str]):
-    """A state of Flink as a mapping. It is that of the key which is worked at the moment."""
-
-    def __init__(self, state: MapState) -> None:
-        self._state = state
-
-    def __getitem__(self, name: str) -> str:
-        text = self._state.get(name)
-        if text is None:
-            raise KeyError(name)
-        return str(text)
-
-    def __setitem__(self, name: str, text: str) -> None:
-        self._state.put(name, text)
-
-    def __delitem__(self, name: str) -> None:
-        self._state.remove(name)
-
-    def __contains__(self, name: object) -> bool:
-        return bool(self._state.contains(name))
-
-    def __iter__(self) -> Iterator[str]:
-        # A list: whoever goes through it may change it.
-        return iter(list(self._state.keys()))
-
-    def __len__(self) -> int:
-        return len(list(self._state.keys()))
-
-    def items(self) -> Any:
-        """All pairs, read at once."""
-        return list(self._state.items())
 
 
 def _stored(context: RuntimeContext, name: str, ttl_ms: int | None = None) -> Stored:

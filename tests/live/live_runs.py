@@ -37,6 +37,7 @@ REPO = Path(__file__).resolve().parents[2]
 REAL = REPO.parent / "shared" / "data" / "bars-2019"
 MINUTE_MS = 60_000
 MONITOR_S = 30.0  # nobody waits for it, so it may come behind the others
+PATIENCE_S = 300  # a machine that does much else at the same time is slow
 FOR_EVER = {
     f"wm.{stage}.latenessSec": None
     for stage in ("indicators", "strategies", "tradepicker", "broker", "engine", "monitor")
@@ -88,7 +89,7 @@ class LiveRun:
 
     def replay(self, speed: float | None, wait: bool = True) -> Replayed:
         """Feed all bars; with `wait` until every stage is done."""
-        pace = Pace(speed=speed, wait=wait, patience_s=120)
+        pace = Pace(speed=speed, wait=wait, patience_s=PATIENCE_S)
         with self.client() as client:
             return replay(client, self.config, pace, threading.Event(), lambda progress: None)
 
@@ -163,9 +164,9 @@ def live_run(
             store = f"--config {file} --store {stack.bootstrap} --database {database}"
             own = " ".join(f"--strategy {name}" for name in one.strategies)
             command = f"source {folder}/flink/env.sh && flink run -d -py {script} {store} {own}"
-            subprocess.run(["bash", "-c", command], check=True, timeout=120)
+            subprocess.run(["bash", "-c", command], check=True, timeout=PATIENCE_S)
         names = {*at_once, *(one.text for one in by_hand)}
-        wait_for(lambda: set(working(run)) == names, 120)
+        wait_for(lambda: set(working(run)) == names, PATIENCE_S)
         yield run
     finally:
         for job_id in run.jobs().values():
@@ -213,5 +214,5 @@ def kills(
         time.sleep(pick.uniform(2.0, 8.0))
         kill(folder, name)
         time.sleep(0.5)
-        found.append((name, wait_for(recovered, 120)))
+        found.append((name, wait_for(recovered, PATIENCE_S)))
     return found

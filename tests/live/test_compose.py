@@ -12,8 +12,9 @@ import pytest
 
 from jobs.live.job_names import JOBS
 from jobs.stack.scrape import scrape
+from jobs.stack.state import read
 from jobs.store import reading
-from jobs.store.client import Client
+from jobs.store.client import open_client
 from schemas.tables import TABLES
 from tests import compose, live_equal, runs
 from tests.live.live_runs import wait_for, write_bars
@@ -65,8 +66,9 @@ def test_the_services_decide_what_a_backtest_decides(
 
     bounded = runs.run(json_tree(stack), tmp_path / "runs").folder
     ends = json.loads((tmp_path / "ends.json").read_text())
-    told = json.loads((stack.state / "stack.json").read_text())
-    with Client(told["bootstrap"], told["database"]) as client:
+    told = read(stack.state)
+    assert told is not None
+    with open_client(told.store) as client:
 
         def rows(name: str) -> list[dict[str, Any]]:
             found: list[dict[str, Any]] = reading.read(client, TABLES[name]).to_pylist()

@@ -82,7 +82,7 @@ def wait_for_totals(bootstrap: str, minutes: int) -> None:
         last = minutes * toy.BASE_MS
         return any(row["stage"] == "totals" and row["ts"] == last for row in rows)
 
-    wait(lambda: all(told(database) for database in DATABASES), 120)
+    wait(lambda: all(told(database) for database in DATABASES), 240)
 
 
 def test_a_chain_of_jobs_is_exact_and_committed_once(kafka: Cluster) -> None:

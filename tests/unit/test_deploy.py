@@ -311,10 +311,11 @@ def test_each_job_is_submitted_as_its_own_command_reads_it(
     (text,) = (one["data"]["live.yaml"] for _, one in DOCUMENTS if one["kind"] == "ConfigMap")
     file = tmp_path / "live.yaml"
     file.write_text(text)
-    seen: list[tuple[str, tuple[str, str]]] = []
+    seen: list[tuple[str, str, str]] = []
 
     def submit(name: str, config: Config, options: Any) -> str:
-        seen.append((name, command.address(config, options)))
+        at = command.address(config, options)
+        seen.append((name, at.address, at.database))
         return ""
 
     monkeypatch.setattr(command, "submit", submit)
@@ -331,7 +332,7 @@ def test_each_job_is_submitted_as_its_own_command_reads_it(
             command.main(name, [word.replace("/etc/tradeflow", str(tmp_path)) for word in rest])
             == 0
         )
-    assert seen == [(name, ("coordinator:9123", "live")) for name in sorted(JOBS)]
+    assert seen == [(name, "fluss://coordinator:9123", "live") for name in sorted(JOBS)]
     assert parse_config(yaml.safe_load(text)).monitoring.export == "both"
 
 

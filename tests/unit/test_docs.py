@@ -8,7 +8,7 @@ import shlex
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any, get_args, get_origin
 
 import pyarrow.parquet as pq
 import pytest
@@ -173,21 +173,15 @@ def test_configurations_parse(name: str) -> None:
         parse_config({**rest, **snippet}, name)
 
 
-MANY = {
-    "symbols": ".NAME",
-    "strategies": "[]",
-    "accounts": "[]",
-    "store.security.readers": "[]",
-}
-
-
 def config_keys(model: type[BaseModel], prefix: str = "") -> Iterator[tuple[str, str]]:
     """Every key of the configuration with its default as the page writes it."""
     for name, field in model.model_fields.items():
         key = prefix + (field.alias or name)
         inner = [one for one in (field.annotation, *get_args(field.annotation)) if is_group(one)]
         if inner:
-            yield from config_keys(inner[0], f"{key}{MANY.get(key, '')}.")
+            many = "[]" if get_origin(field.annotation) is list else ""
+            many = ".NAME" if key == "symbols" else many
+            yield from config_keys(inner[0], f"{key}{many}.")
         else:
             yield key, "required" if field.is_required() else default_text(model, name)
 

@@ -229,14 +229,14 @@ def test_speeds() -> None:
 def test_places(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     config = parse_config({**CONFIG, "run": {"id": "a-b"}})
-    assert place.place(config, None, "h:1", None) == ("fluss", "h:1", "a_b")
+    assert place.place(config, None, "h:1", None) == StorePlace("fluss", "h:1", "a_b")
     addresses = {"kind": "fluss", "addresses": {"fluss": "h:2"}, "database": "d"}
     other = parse_config({**CONFIG, "store": addresses})
-    assert place.place(other, None, None, None) == ("fluss", "h:2", "d")
+    assert place.place(other, None, None, None) == StorePlace("fluss", "h:2", "d")
     kafka = {"kind": "kafka", "addresses": {"fluss": "h:2", "kafka": "h:3"}, "database": "d"}
     other = parse_config({**CONFIG, "store": kafka})
-    assert place.place(other, None, None, None) == ("kafka", "h:3", "d")
-    assert place.place(None, None, "kafka://h:1", "d") == ("kafka", "h:1", "d")
+    assert place.place(other, None, None, None) == StorePlace("kafka", "h:3", "d")
+    assert place.place(None, None, "kafka://h:1", "d") == StorePlace("kafka", "h:1", "d")
     with pytest.raises(ConfigError, match="kafak is no kind of store"):
         place.place(None, None, "kafak://h:1", "d")
     for folder, text in ((None, "no stack in .run/live/a-b"), (Path("x"), "no stack in x")):
