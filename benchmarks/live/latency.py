@@ -188,7 +188,7 @@ def watch_topic(
     table: Table, place: StorePlace, seen: Seen, ready: threading.Semaphore, done: threading.Event
 ) -> None:
     """Note rows of a topic as they are written, committed or not."""
-    session = Session(place.bootstrap, place.database, 500, 15_000, committed=False)
+    session = Session(place, 500, 15_000, committed=False)
     consumer, codec = session.new_consumer(committed=False), session.codec(table)
     consumer.assign([session.partition(table)])
     consumer.seek_to_beginning()

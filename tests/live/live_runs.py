@@ -67,7 +67,7 @@ class LiveRun:
         """Keys of a history's committed rows in Kafka, each as often as it is there."""
         table = TABLES[name]
         place = self.stack.store._replace(database=self.database)
-        session = Session(place.bootstrap, place.database, 50, 15_000, committed=True)
+        session = Session(place, 50, 15_000, committed=True)
         try:
             rows = [one.row for one in kafka_reading.span(session, table, None, None)]
         finally:

@@ -67,7 +67,7 @@ def feed(bootstrap: str, start: int, stop: int) -> None:
 
 def log(bootstrap: str, database: str, table: Table, committed: bool) -> list[kafka_reading.Entry]:
     """All that is in a topic, or all that is committed there."""
-    session = Session(bootstrap, database, 50, 15_000, committed)
+    session = Session(StorePlace(KAFKA, bootstrap, database), 50, 15_000, committed)
     try:
         return kafka_reading.span(session, table, None, None)
     finally:
