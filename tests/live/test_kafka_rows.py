@@ -40,7 +40,7 @@ def bar(ts: int, close: float = 1.0) -> tuple[Any, ...]:
 
 def begun(store: Running, database: str, name: str, *rows: tuple[Table, Any]) -> KafkaProducer:
     """A transaction that is not ended yet."""
-    session = Session(store.store.bootstrap, database, 50, 30_000, False)
+    session = Session(store.store.place(database), 50, 30_000, False)
     producer = session.producer(f"{database}.{name}")
     producer.begin_transaction()
     for table, row in rows:
