@@ -13,11 +13,12 @@ import pytest
 from jobs import indicators, paper_broker, strategies, tradepicker
 from jobs.columns import plain
 from jobs.run import RunReport
-from jobs.stage_job import Stage, StageRequest, execute
+from jobs.stage_job import PRICES, Stage, StageRequest, execute
 from schemas.config import Config, parse_config
-from tests.runs import config, run, write_bars, write_config
+from tests.runs import START, bars_table, config, run, write_bars, write_config
 from tests.stages import INPUTS, STAGES, assert_same
 from udfs.errors import ConfigError, Refusal
+from udfs.simulate import EXAMPLE_SYMBOLS, simulate
 
 SIGNALS, REPORTS = "strategy_signal_history", "exec_report_history"
 ACCEPTED, ROWS = "accepted_trade_signal_history", "indicator_history"
@@ -45,6 +46,7 @@ def alone(given: dict, traced: RunReport, tmp_path: Path) -> Callable:
             if option in stage.files
         }
         paths = {option: [str(path) for path in found] for option, found in files.items()}
+        paths |= {PRICES: [str(path) for path in changed[PRICES]]} if PRICES in changed else {}
         parsed: Config = parse_config(given)
         return execute(stage, StageRequest(parsed, paths, tmp_path / "out", runner="local"))
 
@@ -158,6 +160,11 @@ def test_files_without_rows_give_tables_without_rows(
         path = tmp_path / f"{name}.parquet"
         pq.write_table(table_of(traced, name).slice(0, 0), path)
         files[option.replace("-", "_")] = [path]
+    if PRICES in stage.files:
+        bars = simulate(3, EXAMPLE_SYMBOLS[:1], START, 1)
+        ((symbol, of_symbol),) = bars.items()
+        files[PRICES] = [tmp_path / "prices.parquet"]
+        pq.write_table(bars_table(symbol, of_symbol), files[PRICES][0])
     report = alone(stage, **files)
     assert set(report.manifest["rows"].values()) == {0}
     for name in report.manifest["rows"]:
@@ -247,7 +254,7 @@ def test_the_command(
     assert capsys.readouterr().out.startswith(str(tmp_path / "out" / "other"))
     manifest = json.loads((tmp_path / "out" / "other" / "manifest.json").read_text())
     assert manifest["stage"] == "strategies"
-    assert manifest["inputs"][0]["path"] == rows
+    assert rows in [one["path"] for one in manifest["inputs"]]
     with pytest.raises(SystemExit) as caught:
         strategies.main(wanted)
     assert caught.value.code == 2
