@@ -8,7 +8,7 @@ import pytest
 HERE = Path(__file__).parent
 # These need a store and no Flink, so they can run beside the others.
 STORE_ALONE = (
-    "deployments", "fluss_store", "ingest", "jar_patches", "kafka_rows", "kafka_store", "feeds",
+    "deployments", "fluss_store", "ingest", "kafka_rows", "kafka_store", "feeds",
     "making", "security", "tables",
 )  # fmt: skip
 

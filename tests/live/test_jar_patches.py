@@ -51,7 +51,7 @@ def test_a_reader_that_waits_is_answered_at_once(stack: Path, table: Table) -> N
     assert found is not None
     database = f"patches_{table.kind.name.lower()}"
     seen: list[float] = []
-    with open_client(found.place(database)) as client:
+    with open_client(found.store._replace(database=database)) as client:
         make_tables(client)
         arguments = (found.bootstrap, database, table, seen)
         reader = threading.Thread(target=seconds_until_seen, args=arguments)
