@@ -34,7 +34,7 @@ REAL_CONFIG := conf/real.yaml
 REAL_BARS := data/real/EURUSD-2017-12.parquet
 
 .PHONY: golden help setup setup-test jars backtest backtest-real live test test-live test-fast check
-.PHONY: bench chaos lock dashboards deploy
+.PHONY: bench chaos test-soak lock dashboards deploy
 .PHONY: clean clean-all notebook pictures
 .PHONY: need-python need-java need-maven need-uv need-promtool
 
@@ -162,9 +162,9 @@ test: setup-test check  ## style, types, tests without a JVM, then those with on
 
 # Tests of a store alone wait for its processes most of the time: they run beside those with Flink.
 test-live: setup-test jars  ## real stores, real Flink, kills: some 40 minutes
-	@$(PYTEST) -m "live and store" > .run/test-store.log 2>&1 & store=$$!; \
+	@nice -n 10 $(PYTEST) -m "live and store" > .run/test-store.log 2>&1 & store=$$!; \
 	  trap "kill $$store" INT TERM; \
-	  $(PYTEST) -m "live and not store" && code=0 || code=$$?; \
+	  $(PYTEST) -m "live and not store and not soak" && code=0 || code=$$?; \
 	  wait $$store && beside=0 || beside=$$?; \
 	  echo "test-live: of a store alone"; cat .run/test-store.log; \
 	  exit $$(( code ? code : beside ))
@@ -208,6 +208,9 @@ pictures: setup-test  ## render docs/pictures and the notebooks' outputs anew
 
 dashboards: setup-test  ## render Grafana's dashboards and their page anew
 	@$(BIN)/python -m scripts.render_dashboards
+
+test-soak: setup-test jars  ## drills as they stand in the docs, ten kills, containers' commands, a secured stack
+	@$(PYTEST) -m soak
 
 deploy: setup  ## render what containers and Kubernetes are told of Flink and of the jobs
 	@$(BIN)/python -m scripts.render_deploy

@@ -44,6 +44,7 @@ def stack(tmp_path: Path) -> Iterator[compose.Processes]:
         found.end()
 
 
+@pytest.mark.soak
 def test_the_services_decide_what_a_backtest_decides(
     stack: compose.Processes, tmp_path: Path
 ) -> None:

@@ -64,6 +64,7 @@ def environment(place: Path) -> dict[str, str]:
     return own | {"PATH": os.pathsep.join(paths), "PYTHONPATH": project, "TRADEFLOW": project}
 
 
+@pytest.mark.soak
 @pytest.mark.parametrize("drill", DRILLS, ids=[one.title for one in DRILLS])
 def test_drill(place: Path, drill: Drill) -> None:
     for block in drill.blocks:

@@ -8,6 +8,8 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from jobs import engine_files
 from jobs.live.replay_gate import replay as replay_gate
 from jobs.store.client import Writing
@@ -169,6 +171,7 @@ def test_with_patience_of_5_s_what_was_decided_is_decided_once(stack: Path, tmp_
         assert replay_gate(plan, signals, decisions, changes) == []
 
 
+@pytest.mark.soak
 def test_on_kafka_every_table_equals_the_bounded_run_and_is_committed_once(
     kafka_stack: Path, tmp_path: Path
 ) -> None:
