@@ -210,7 +210,7 @@ dashboards: setup-test  ## render Grafana's dashboards and their page anew
 	@$(BIN)/python -m scripts.render_dashboards
 
 test-soak: setup-test jars  ## drills as they stand in the docs, ten kills, containers' commands, a secured stack
-	@$(PYTEST) -m soak
+	@$(PYTEST) -m "live and soak"
 
 deploy: setup  ## render what containers and Kubernetes are told of Flink and of the jobs
 	@$(BIN)/python -m scripts.render_deploy
