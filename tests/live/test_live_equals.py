@@ -12,7 +12,11 @@ from tests.live.live_runs import FOR_EVER, live_run, write_bars
 
 @pytest.mark.parametrize(
     ("store", "parallelism", "long_only", "minutes"),
-    [("fluss", 1, True, 400), ("fluss", 2, False, 400), ("kafka", 2, False, 300)],
+    [
+        ("fluss", 1, True, 400),
+        ("fluss", 2, False, 400),
+        pytest.param("kafka", 2, False, 400, marks=pytest.mark.soak),
+    ],
 )
 def test_a_replay_at_full_speed_equals_the_backtest(
     stack_of: Callable[[str], Path],
