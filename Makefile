@@ -160,14 +160,8 @@ test: setup-test check  ## style, types, tests without a JVM, then those with on
 	@echo "test: with Flink"
 	@$(PYTEST) -m flink
 
-# Tests of a store alone wait for its processes most of the time: they run beside those with Flink.
-test-live: setup-test jars  ## real stores, real Flink, kills: some 40 minutes
-	@nice -n 10 $(PYTEST) -m "live and store" > .run/test-store.log 2>&1 & store=$$!; \
-	  trap "kill $$store" INT TERM; \
-	  $(PYTEST) -m "live and not store and not soak" && code=0 || code=$$?; \
-	  wait $$store && beside=0 || beside=$$?; \
-	  echo "test-live: of a store alone"; cat .run/test-store.log; \
-	  exit $$(( code ? code : beside ))
+test-live: setup-test jars  ## real stores, real Flink, kills, alerts: some 45 minutes
+	@$(PYTEST) -m "live and not soak"
 
 # `make chaos KILLS=20 SEED=3 STORE=kafka`; PATIENCE=5 for what must hold with the usual patience.
 KILLS ?= 100

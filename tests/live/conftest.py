@@ -6,19 +6,12 @@ from pathlib import Path
 import pytest
 
 HERE = Path(__file__).parent
-# These need a store and no Flink, so they can run beside the others.
-STORE_ALONE = (
-    "deployments", "fluss_store", "ingest", "kafka_rows", "kafka_store", "feeds",
-    "making", "security", "tables",
-)  # fmt: skip
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     live = [item for item in items if HERE in item.path.parents]
     for item in live:
         item.add_marker("live")
-        if item.path.stem.removeprefix("test_") in STORE_ALONE:
-            item.add_marker("store")
     if "live" not in str(config.getoption("markexpr")):
         config.hook.pytest_deselected(items=live)
         items[:] = [item for item in items if item not in live]

@@ -140,6 +140,7 @@ def check_outside(run: LiveRun, rows: list[dict[str, Any]]) -> None:
     assert len(changes) == len(rows)
 
 
+@pytest.mark.soak
 def test_with_patience_of_5_s_what_was_decided_is_decided_once(stack: Path, tmp_path: Path) -> None:
     write_bars(tmp_path / "bars", 9, 600)
     tree = runs.config(str(tmp_path / "bars" / "*.parquet")) | {"run.id": "patient"}

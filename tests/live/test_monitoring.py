@@ -159,7 +159,7 @@ def watched(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Watched]:
         }
         found = Watched(up.stack, config, bounded, closes, max(ends.values()))
         with found.client() as client:
-            pace = Pace(None, True, 120)
+            pace = Pace(wait=True)
             replay(client, config, pace, threading.Event(), lambda progress: None)
         assert set(closes) == set(SYMBOLS)
         yield found
@@ -265,6 +265,7 @@ def is_equal(watched: Watched) -> bool:
 
 
 def test_metrics_equal_the_tables_and_the_backtest(watched: Watched) -> None:
+    wait_for(lambda: is_equal(watched), 60)  # latest tables follow behind the word of the stages
     found = watched.samples()
     check_equal(watched, found)
     snapshot = pq.read_table(watched.bounded / "unrealized_snapshot.parquet").to_pylist()
