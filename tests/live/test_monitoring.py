@@ -385,13 +385,9 @@ def test_faults_are_told_of_and_cleared(watched: Watched) -> None:
             lambda: report(watched, HELD, "60000", "less", "SELL"),
         )
         drill(watched, "RowsRejected", lambda: garbage(watched), lambda: None)
-        drill(watched, "FrequentRejects", lambda: refused(watched), lambda: None)
         drill(watched, "RestartsInARow", lambda: thrice(watched, "notifier"), lambda: None)
         checkpoints = watched.stack.folder / "flink" / "checkpoints"
         drill(watched, "CheckpointFailing", lambda: block(checkpoints), lambda: free(checkpoints))
-        tablet = watched.pid("tablet-0")
-        assert tablet is not None
-        drill(watched, "CheckpointSlow", lambda: hold_up(tablet), lambda: None)
         kill_task_manager = (lambda: kill(watched.stack.folder, "taskmanager-0"), lambda: None)
         drill(watched, "JobNotRunning", *kill_task_manager)
         drill(
@@ -434,6 +430,17 @@ def test_faults_are_told_of_and_cleared(watched: Watched) -> None:
     assert {*states[1::2]} == {"CLEARED"}
 
 
+@pytest.mark.soak
+def test_refusals_and_slow_checkpoints_are_told_of(watched: Watched) -> None:
+    with feeding(watched):
+        drill(watched, "FrequentRejects", lambda: refused(watched), lambda: None)
+        tablet = watched.pid("tablet-0")
+        assert tablet is not None
+        drill(watched, "CheckpointSlow", lambda: hold_up(tablet), lambda: None)
+    wait_for(lambda: is_equal(watched), 120)
+
+
+@pytest.mark.soak
 def test_a_disk_that_fills_is_told_of(watched: Watched) -> None:
     folder = watched.stack.folder
     if not folder.is_mount():
