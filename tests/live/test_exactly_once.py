@@ -97,6 +97,7 @@ def disturbed_replay(
     return sorted(seconds for _, seconds in found)
 
 
+@pytest.mark.soak
 def test_with_patience_for_ever_every_table_equals_the_bounded_run(
     stack: Path, tmp_path: Path
 ) -> None:

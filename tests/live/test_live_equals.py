@@ -42,6 +42,7 @@ def test_a_replay_at_full_speed_equals_the_backtest(
         assert {"OPEN_LIMIT_EXCEEDED", "NO_OPEN_POSITION"} <= codes
 
 
+@pytest.mark.soak
 def test_a_replay_at_60x_through_divided_strategies_equals_the_backtest(
     stack: Path, tmp_path: Path
 ) -> None:
