@@ -40,6 +40,8 @@ from tests.live.live_runs import MINUTE_MS, current, kill, wait_for, write_bars
 from udfs.errors import Refusal
 from udfs.simulate import EXAMPLE_SYMBOLS
 
+pytestmark = pytest.mark.soak
+
 MINUTES = 600
 OUT = "out"  # an account with a broker of its own
 SYMBOLS = [one.symbol for one in EXAMPLE_SYMBOLS]
@@ -430,7 +432,6 @@ def test_faults_are_told_of_and_cleared(watched: Watched) -> None:
     assert {*states[1::2]} == {"CLEARED"}
 
 
-@pytest.mark.soak
 def test_refusals_and_slow_checkpoints_are_told_of(watched: Watched) -> None:
     with feeding(watched):
         drill(watched, "FrequentRejects", lambda: refused(watched), lambda: None)
@@ -440,7 +441,6 @@ def test_refusals_and_slow_checkpoints_are_told_of(watched: Watched) -> None:
     wait_for(lambda: is_equal(watched), 120)
 
 
-@pytest.mark.soak
 def test_a_disk_that_fills_is_told_of(watched: Watched) -> None:
     folder = watched.stack.folder
     if not folder.is_mount():
