@@ -160,7 +160,7 @@ test: setup-test check  ## style, types, tests without a JVM, then those with on
 	@echo "test: with Flink"
 	@$(PYTEST) -m flink
 
-test-live: setup-test jars  ## real stores, real Flink, kills, alerts: some 45 minutes
+test-live: setup-test jars  ## real stores, live against backtest, a stack under kills: some 25 minutes
 	@$(PYTEST) -m "live and not soak"
 
 # `make chaos KILLS=20 SEED=3 STORE=kafka`; PATIENCE=5 for what must hold with the usual patience.
