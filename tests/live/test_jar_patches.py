@@ -45,7 +45,6 @@ def seconds_until_seen(bootstrap: str, database: str, table: Table, seen: list[f
     asyncio.run(look())
 
 
-@pytest.mark.soak
 @pytest.mark.parametrize("table", [PROGRESS, STRATEGY_SIGNAL_LATEST], ids=["history", "latest"])
 def test_a_reader_that_waits_is_answered_at_once(stack: Path, table: Table) -> None:
     found = state.read(stack)
