@@ -85,7 +85,6 @@ def wait_for_totals(bootstrap: str, minutes: int) -> None:
     wait(lambda: all(told(database) for database in DATABASES), 240)
 
 
-@pytest.mark.soak
 def test_a_chain_of_jobs_is_exact_and_committed_once(kafka: Cluster) -> None:
     bootstrap = kafka.stack.bootstrap
     kafka.submit(*(f"{job}:sums" for job in JOBS), *(f"{job}:totals" for job in JOBS))
