@@ -213,3 +213,24 @@ def test_no_password_is_where_others_may_read(guarded: Guarded) -> None:
             assert not any(one.encode() in content for one in planted), file
     processes = subprocess.run(["ps", "-eww", "-o", "args="], capture_output=True, check=True)
     assert not any(one.encode() in processes.stdout for one in planted)
+
+
+def test_a_store_is_given_names_of_files_alone(tmp_path: Path) -> None:
+    password = tmp_path / "jobs"
+    password.write_text(WRONG + "\n", encoding="utf-8")
+    password.chmod(0o600)
+    jobs = Login("jobs", str(password))
+    made = guard.make(tmp_path / "secrets", jobs, [])
+    for store in (
+        fluss_store.configure(tmp_path / "fluss", guard=made),
+        kafka_store.configure(tmp_path / "kafka", guard=made),
+    ):
+        assert all(made.java_option in server.command for server in store.servers)
+        written = [file for file in store.folder.rglob("*") if file.is_file()]
+        assert written
+        assert not any(WRONG in file.read_text("utf-8") for file in written)
+    assert (tmp_path / "secrets").stat().st_mode & 0o777 == 0o700
+    files = sorted(tmp_path.joinpath("secrets").iterdir())
+    assert len(files) == 4
+    assert all(file.stat().st_mode & 0o777 == 0o600 for file in files)
+    assert made.own.password() != guard.make(tmp_path / "again", jobs, []).own.password()

@@ -9,7 +9,6 @@ import fluss
 import pytest
 
 from feeds.live import place
-from jobs import fluss_store, guard, kafka_store
 from jobs.live import kafka_tables, sql
 from jobs.stack import checks, secrets, state
 from jobs.store import login as logins
@@ -126,24 +125,6 @@ def test_passwords_come_from_private_files_and_variables(
 def test_javas_file_keeps_what_is_special() -> None:
     made = text([Section("A", "some.Module", {"user_x": 'a"b\\c'})])
     assert made == 'A {\n  some.Module required\n    "user_x"="a\\"b\\\\c";\n};\n'
-
-
-def test_a_store_is_given_names_of_files_alone(tmp_path: Path) -> None:
-    jobs = Login("jobs", private(tmp_path / "jobs"))
-    made = guard.make(tmp_path / "secrets", jobs, [])
-    for store in (
-        fluss_store.configure(tmp_path / "fluss", guard=made),
-        kafka_store.configure(tmp_path / "kafka", guard=made),
-    ):
-        assert all(made.java_option in server.command for server in store.servers)
-        written = [file for file in store.folder.rglob("*") if file.is_file()]
-        assert written
-        assert not any(PLANTED in file.read_text("utf-8") for file in written)
-    assert (tmp_path / "secrets").stat().st_mode & 0o777 == 0o700
-    files = sorted(tmp_path.joinpath("secrets").iterdir())
-    assert len(files) == 4
-    assert all(file.stat().st_mode & 0o777 == 0o600 for file in files)
-    assert made.own.password() != guard.make(tmp_path / "again", jobs, []).own.password()
 
 
 def test_a_stack_copies_passwords_and_forgets_them(
