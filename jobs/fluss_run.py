@@ -4,14 +4,11 @@
 """
 
 import asyncio
-import signal
 import socket
-import sys
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import ExitStack, contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
-from typing import IO, NamedTuple
 
 import fluss
 
@@ -20,12 +17,12 @@ from jobs.fluss_store import NO_SETTINGS, Ports, Store, configure, free_ports
 from jobs.servers import (
     HOST,
     START_TIMEOUT_S,
-    Processes,
+    Running,
     Server,
     has_ended,
-    locked,
+    run,
+    run_in_foreground,
     start,
-    stop,
     wait_for_port,
 )
 from jobs.store.login import fluss_settings
@@ -34,12 +31,12 @@ from udfs.errors import ConfigError
 ANSWER_TIMEOUT_S = 1.0
 
 
-class Running(NamedTuple):
-    """A store that was started: its processes by the servers' names, and its folder's lock."""
+def running(store: Store) -> AbstractContextManager[Running[Store]]:
+    """Start the store and wait until it can be used; its processes end with the block.
 
-    store: Store
-    processes: Processes
-    lock: IO[bytes]
+    Raises ConfigError where the folder is in use, a port is taken, or a process ends early.
+    """
+    return run(store, revive)
 
 
 @contextmanager
@@ -47,25 +44,11 @@ def local_store(
     folder: Path, ports: Ports | None = None, settings: Mapping[str, str] = NO_SETTINGS
 ) -> Iterator[Store]:
     """A running store on free ports (or these); all its processes end with the block."""
-    store = configure(folder, free_ports() if ports is None else ports, settings)
-    with running(store):
-        yield store
+    with running(configure(folder, ports or free_ports(), settings)) as started:
+        yield started.store
 
 
-@contextmanager
-def running(store: Store) -> Iterator[Running]:
-    """Start the store and wait until it can be used; its processes end with the block.
-
-    Raises ConfigError where the folder is in use, a port is taken, or a process ends early.
-    """
-    with ExitStack() as stack:
-        started = Running(store, {}, stack.enter_context(locked(store.folder)))
-        stack.callback(stop, started.processes)
-        revive(started)
-        yield started
-
-
-def revive(running: Running) -> list[str]:
+def revive(running: Running[Store]) -> list[str]:
     """Start each process that has not been started or has ended; their names.
 
     The coordinator comes last, and it is ended first where no tablet server is left.
@@ -99,7 +82,7 @@ def revive(running: Running) -> list[str]:
     return [server.name for server in gone]
 
 
-def _start(running: Running, server: Server) -> None:
+def _start(running: Running[Store], server: Server) -> None:
     running.processes[server.name] = start(server, running.lock)
     wait_for_port(server, running.processes[server.name])
 
@@ -157,20 +140,5 @@ async def _count_tablets(store: Store) -> int:
     return sum(node.server_type == "TabletServer" for node in nodes)
 
 
-def main() -> None:
-    """Run a store in the foreground until Ctrl-C or SIGTERM."""
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
-    try:
-        store = configure(Path(sys.argv[1]))
-        with running(store):
-            print(f"bootstrap.servers {store.bootstrap}, ZooKeeper {store.zookeeper}", flush=True)
-            signal.pause()
-    except KeyboardInterrupt:
-        print("ended")
-    except ConfigError as error:
-        print(f"error: {error}", file=sys.stderr)
-        sys.exit(2)
-
-
 if __name__ == "__main__":
-    main()
+    run_in_foreground(configure, revive)

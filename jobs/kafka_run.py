@@ -3,15 +3,12 @@
 `python -m jobs.kafka_run FOLDER` starts one in the foreground and says its address.
 """
 
-import signal
-import sys
 import time
 import uuid
 from base64 import urlsafe_b64encode
 from collections.abc import Iterator, Mapping
-from contextlib import ExitStack, contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
-from typing import IO, NamedTuple
 
 from kafka import KafkaAdminClient
 from kafka.errors import KafkaError
@@ -20,15 +17,15 @@ from jobs.fluss_store import NO_SETTINGS
 from jobs.kafka_store import FORMATTED, Ports, Store, configure, formatting, free_ports
 from jobs.servers import (
     START_TIMEOUT_S,
-    Processes,
+    Running,
     Server,
     check_lives,
     check_port,
     has_ended,
     last_errors,
-    locked,
+    run,
+    run_in_foreground,
     start,
-    stop,
     wait_for_port,
 )
 from jobs.store.login import kafka_settings
@@ -37,12 +34,12 @@ from udfs.errors import ConfigError
 ANSWER_TIMEOUT_MS = 2_000
 
 
-class Running(NamedTuple):
-    """A store that was started: its processes by the servers' names, and its folder's lock."""
+def running(store: Store) -> AbstractContextManager[Running[Store]]:
+    """Start the store and wait until it can be used; its processes end with the block.
 
-    store: Store
-    processes: Processes
-    lock: IO[bytes]
+    Raises ConfigError where the folder is in use, a port is taken, or a process ends early.
+    """
+    return run(store, revive)
 
 
 @contextmanager
@@ -50,25 +47,11 @@ def local_store(
     folder: Path, ports: Ports | None = None, settings: Mapping[str, str] = NO_SETTINGS
 ) -> Iterator[Store]:
     """A running store on free ports (or these); all its processes end with the block."""
-    store = configure(folder, free_ports() if ports is None else ports, settings)
-    with running(store):
-        yield store
+    with running(configure(folder, ports or free_ports(), settings)) as started:
+        yield started.store
 
 
-@contextmanager
-def running(store: Store) -> Iterator[Running]:
-    """Start the store and wait until it can be used; its processes end with the block.
-
-    Raises ConfigError where the folder is in use, a port is taken, or a process ends early.
-    """
-    with ExitStack() as stack:
-        started = Running(store, {}, stack.enter_context(locked(store.folder)))
-        stack.callback(stop, started.processes)
-        revive(started)
-        yield started
-
-
-def revive(running: Running) -> list[str]:
+def revive(running: Running[Store]) -> list[str]:
     """Start each process that has not been started or has ended; their names."""
     store, processes, _ = running
     gone = [server for server in store.servers if has_ended(processes.get(server.name))]
@@ -84,7 +67,7 @@ def revive(running: Running) -> list[str]:
     return [server.name for server in gone]
 
 
-def _format(running: Running) -> None:
+def _format(running: Running[Store]) -> None:
     """Prepare the data folder where that was not done; what was begun is done anew."""
     store = running.store
     if (store.data / FORMATTED).exists():
@@ -97,7 +80,7 @@ def _format(running: Running) -> None:
         raise ConfigError(f"{store.data} could not be formatted:\n{last_errors(tool)}")
 
 
-def _wait_for_broker(running: Running, server: Server) -> None:
+def _wait_for_broker(running: Running[Store], server: Server) -> None:
     """Return once the broker may lead tables: before, it answers and knows no broker."""
     deadline = time.monotonic() + START_TIMEOUT_S
     while time.monotonic() < deadline:
@@ -124,20 +107,5 @@ def _brokers(store: Store) -> int:
         client.close()
 
 
-def main() -> None:
-    """Run a store in the foreground until Ctrl-C or SIGTERM."""
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
-    try:
-        store = configure(Path(sys.argv[1]))
-        with running(store):
-            print(f"bootstrap.servers {store.bootstrap}, ZooKeeper {store.zookeeper}", flush=True)
-            signal.pause()
-    except KeyboardInterrupt:
-        print("ended")
-    except ConfigError as error:
-        print(f"error: {error}", file=sys.stderr)
-        sys.exit(2)
-
-
 if __name__ == "__main__":
-    main()
+    run_in_foreground(configure, revive)

@@ -6,13 +6,15 @@ processes hold as long as one of them lives.
 
 import fcntl
 import os
+import signal
 import socket
 import subprocess
+import sys
 import time
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from typing import IO, NamedTuple
+from typing import IO, Generic, NamedTuple, Protocol, TypeVar
 
 from jobs import jvm
 from jobs.cluster import end
@@ -50,6 +52,60 @@ class Server(NamedTuple):
     port: int
     command: tuple[str, ...]
     log: Path
+
+
+class AnyStore(Protocol):
+    """A store as it is configured, of either kind."""
+
+    @property
+    def folder(self) -> Path: ...
+
+    @property
+    def bootstrap(self) -> str: ...
+
+    @property
+    def zookeeper(self) -> str: ...
+
+
+S = TypeVar("S", bound=AnyStore)
+
+
+class Running(NamedTuple, Generic[S]):
+    """A store that was started: its processes by the servers' names, and its folder's lock."""
+
+    store: S
+    processes: Processes
+    lock: IO[bytes]
+
+
+@contextmanager
+def run(store: S, revive: Callable[[Running[S]], object]) -> Iterator[Running[S]]:
+    """Start the store by `revive`; its processes end with the block.
+
+    Raises ConfigError where the folder is in use, a port is taken, or a process ends early.
+    """
+    with ExitStack() as stack:
+        started = Running(store, {}, stack.enter_context(locked(store.folder)))
+        stack.callback(stop, started.processes)
+        revive(started)
+        yield started
+
+
+def run_in_foreground(
+    configure: Callable[[Path], S], revive: Callable[[Running[S]], object]
+) -> None:
+    """Run the store in the folder that the command names until Ctrl-C or SIGTERM."""
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
+        store = configure(Path(sys.argv[1]))
+        with run(store, revive):
+            print(f"bootstrap.servers {store.bootstrap}, ZooKeeper {store.zookeeper}", flush=True)
+            signal.pause()
+    except KeyboardInterrupt:
+        print("ended")
+    except ConfigError as error:
+        print(f"error: {error}", file=sys.stderr)
+        sys.exit(2)
 
 
 def java_server(

@@ -17,7 +17,7 @@ from types import FrameType, ModuleType
 from typing import NoReturn
 
 from jobs import fluss_run, fluss_store, kafka_run, kafka_store
-from jobs.servers import stop
+from jobs.servers import Running, stop
 from jobs.stack import flink, monitors, secrets
 from jobs.stack.processes import end_servers
 from jobs.stack.state import (
@@ -39,7 +39,6 @@ from udfs.errors import ConfigError
 
 END_TIMEOUT_S = 20.0
 Store = fluss_store.Store | kafka_store.Store
-Running = fluss_run.Running | kafka_run.Running
 RUNNERS = {"fluss": fluss_run, "kafka": kafka_run}
 LOCK = "supervisor.lock"
 
@@ -180,7 +179,7 @@ def parts(stack: Stack, live: LiveConfig) -> tuple[Store, list[flink.Command]]:
     return store, flink.commands(stack, live)
 
 
-def keep_store(runner: ModuleType, running: Running, told: Told) -> NoReturn:
+def keep_store(runner: ModuleType, running: Running[Store], told: Told) -> NoReturn:
     """Bring back what ends of the store, until an exception ends it.
 
     Where that fails all of it is started anew: half a store could make the new coordinator take the
@@ -211,7 +210,7 @@ def keep_store(runner: ModuleType, running: Running, told: Told) -> NoReturn:
         time.sleep(POLL_S)
 
 
-def tell_store(running: Running, told: Told) -> None:
+def tell_store(running: Running[Store], told: Told) -> None:
     """Tell of the store's processes that are new."""
     for name, process in running.processes.items():
         if told.pid(name) != process.pid:
