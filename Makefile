@@ -13,8 +13,8 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install --quiet --no-deps --disable-pip-version-check --no-input
 PYTEST := $(BIN)/python -m pytest
 # A file's tests stay in one process, as they share what its fixtures made.
-PYTEST_WITHOUT_JVM := $(PYTEST) -m "not flink" --ignore=tests/flink \
-  --numprocesses auto --maxprocesses 4 --dist loadfile
+SIDE_BY_SIDE := --ignore=tests/flink --numprocesses auto --maxprocesses 4 --dist loadfile
+PYTEST_WITHOUT_JVM := $(PYTEST) -m "not flink and not slow" $(SIDE_BY_SIDE)
 # Stamps say what was done already: those of the environment lie in it, so that they go with it.
 RUNTIME := $(VENV)/.stamp-runtime
 EDITABLE := $(VENV)/.stamp-editable
@@ -154,9 +154,11 @@ notebook: $(EDITABLE) $(WARM) $(NOTEBOOK)  ## open the first backtest in Jupyter
 
 # ---- checks ----------------------------------------------------------------------------------
 
-test: setup-test check  ## style, types, tests without a JVM, then those with one
+test: setup-test check  ## style, types, tests without a JVM, those that wait, then those with one
 	@echo "test: without a JVM"
 	@$(PYTEST_WITHOUT_JVM)
+	@echo "test: those that wait for clocks and sockets"
+	@$(PYTEST) -m slow $(SIDE_BY_SIDE)
 	@echo "test: with Flink"
 	@$(PYTEST) -m flink
 
@@ -175,7 +177,7 @@ chaos: setup-test jars  ## kill and pause the processes of a live run at random,
 	@$(BIN)/python -m tests.chaos --kills $(KILLS) --seed $(SEED) --store $(STORE) \
 	  $(if $(PATIENCE),--patience $(PATIENCE))
 
-test-fast: setup-test check  ## style, types, and the tests that need no JVM
+test-fast: setup-test check  ## style, types, and the tests that need no JVM and wait for nothing: a minute
 	@$(PYTEST_WITHOUT_JVM)
 
 check: setup-test  ## style and types only

@@ -58,6 +58,7 @@ def test_random_runs(seed: int) -> None:
     assert run_both(config, rows, rng.choice([1, 7, 100, 32_768])) == []
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not SAMPLE.exists(), reason="needs the real sample bars")
 def test_real_bars() -> None:
     rows = []

@@ -100,6 +100,7 @@ def test_targets_are_files_that_up_writes() -> None:
 # ---- when alerts fire ------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("file", CASES, ids=lambda one: one.stem)
 def test_alerts_fire_when_they_should(file: Path) -> None:
     checked("promtool", "test", "rules", str(file))
@@ -228,6 +229,7 @@ def test_an_alert_keeps_back_what_it_explains_in_its_own_run(tmp_path: Path) -> 
         assert kept_back() == expected
 
 
+@pytest.mark.slow
 def test_the_commands_of_the_runbooks_test_and_silence_an_alert(tmp_path: Path) -> None:
     lines = [line for block in blocks(RUNBOOKS, "sh") for line in block.splitlines()]
     add, silence, query = [shlex.split(line) for line in lines if line.startswith("amtool ")]

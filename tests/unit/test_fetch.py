@@ -205,6 +205,7 @@ def test_what_is_complete_needs_no_request(tmp_path: Path, venue: VenueServer) -
     assert venue.requests == before
 
 
+@pytest.mark.slow
 def test_a_killed_fetch_goes_on(tmp_path: Path) -> None:
     with serving(klines(START, 13_000)) as venue:
         venue.faults.extend([None] * 11 + [Fault.SLOW])

@@ -56,6 +56,7 @@ def some(*names: str) -> dict[str, Bars]:
 # ---- honest ----------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_a_run_of_all_kinds_reads_no_future() -> None:
     """Several symbols with gaps, four timeframes, an own kind, accounts that fold together."""
     tree = runs.config("none")

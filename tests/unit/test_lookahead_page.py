@@ -23,6 +23,7 @@ def lines(text: str) -> list[str]:
     return [" ".join(line.split()) for line in text.splitlines() if not CHANGING.match(line)]
 
 
+@pytest.mark.slow
 def test_the_page_shows_what_is_printed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     write_simulated(Path("data/example"), symbols=["ALFAUSD", "BRAVOUSD"])

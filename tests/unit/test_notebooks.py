@@ -54,6 +54,7 @@ def sources(notebook: Any, kind: str) -> str:
     return "\n".join("".join(c["source"]) for c in notebook["cells"] if c["cell_type"] == kind)
 
 
+@pytest.mark.slow
 def test_it_runs_and_gives_what_is_committed(path: Path, committed: Any) -> None:
     """`make pictures` writes the outputs anew; the run itself leaves no file behind."""
     before = set(path.parent.iterdir())

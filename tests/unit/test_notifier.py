@@ -183,6 +183,7 @@ WRONG_URLS = (
 )
 
 
+@pytest.mark.slow
 def test_wrong_urls_are_refused_at_the_start_and_not_told(tmp_path: Path) -> None:
     ends = [
         subprocess.Popen(

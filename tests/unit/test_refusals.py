@@ -126,7 +126,7 @@ def test_an_existing_run_stays(prices: str, tmp_path: Path) -> None:
 
 def test_a_full_disk(prices: str, tmp_path: Path) -> None:
     done = subprocess.run(
-        command(config(prices), tmp_path, "--trace"),
+        command(config(prices), tmp_path, "--trace", "--quiet"),
         cwd=tmp_path,
         capture_output=True,
         text=True,

@@ -50,6 +50,7 @@ def _run(
     return run.returncode, run.stdout
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("options", [ALONE, TWO_WORKERS])
 def test_unnamed_skips_fail_and_are_listed(tmp_path: Path, options: tuple[str, ...]) -> None:
     code, printed = _run(tmp_path, "", "true", options)

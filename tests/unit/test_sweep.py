@@ -284,6 +284,7 @@ def test_two_processes_do_not_work_on_one_run(tmp_path: Path) -> None:
         assert [path.name for path in tmp_path.iterdir()] == [kept.path.name]
 
 
+@pytest.mark.slow
 def test_ctrl_c_in_a_terminal(prices: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "many.yaml").write_text(yaml.safe_dump(config(prices)))
     arguments = ["backtest", "--config", "many.yaml", "--runner", "local", "--top", "2"]

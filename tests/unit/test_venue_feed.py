@@ -25,6 +25,7 @@ from tests.venue import MINUTE, Fault
 from udfs.errors import ConfigError, Refusal
 from udfs.plan import RunPlan
 
+pytestmark = pytest.mark.slow
 START = 1_700_000_040_000
 BEFORE = 30  # minutes of bars that the venue has at first
 MARKETS = {
