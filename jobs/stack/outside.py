@@ -17,7 +17,7 @@ import yaml
 from jobs import code, jvm
 from jobs.cluster import machine_settings
 from jobs.run import code_version
-from jobs.stack import checks, control, flink, settings, tables
+from jobs.stack import checks, control, flink, secrets, settings, tables
 from jobs.stack.control import AS_USUAL, BUSY, Note, Up, Wish, silent
 from jobs.stack.rest import Flink, FlinkAwayError
 from jobs.stack.state import (
@@ -32,7 +32,6 @@ from jobs.stack.state import (
     write,
     write_file,
 )
-from jobs.store.login import login_of
 from jobs.store.place import address
 from schemas.config import Config
 from udfs.errors import ConfigError
@@ -64,8 +63,7 @@ def attach(
         note(f"making the tables of database {stack.database} at {stack.bootstrap}")
         text = (folder / CONFIG).read_text(encoding="utf-8")
         run = (stack.run_id, stack.config_digest, text, code_version())
-        at = stack.store._replace(login=login_of(config.store.security))
-        tables.prepare(at, run, config.store.retention_days)
+        tables.prepare(stack.store, run, config.store.retention_days)
         if wish.jobs is not None and not wish.jobs:
             return Up(stack, True, [], {}, [])
         _wait_for_slots(stack, note, patience_s)
@@ -129,6 +127,7 @@ def _record(config: Config, folder: Path, outside: Outside) -> Stack:
         outside=outside,
     )
     write_file(folder / CONFIG, text)
+    secrets.name(folder, config)
     write(stack)
     return stack
 

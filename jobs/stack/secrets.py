@@ -32,6 +32,18 @@ def prepare(folder: Path, config: Config) -> None:
     write_private(own / LOGIN, json.dumps(copied._asdict()))
 
 
+def name(folder: Path, config: Config) -> None:
+    """Write who speaks to a store that others keep, and where the password is: no copy of it.
+
+    Processes on other machines look in the same place, a file or a variable.
+    """
+    login = login_of(config.store.security)
+    if login is None:
+        shutil.rmtree(folder / SECRETS, ignore_errors=True)
+    else:
+        write_private(folder / SECRETS / LOGIN, json.dumps(login._asdict()))
+
+
 def guard_of(folder: Path) -> guard.Guard | None:
     """The users of the stack's store, None where it asks nobody."""
     own = folder / SECRETS

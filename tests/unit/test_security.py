@@ -180,3 +180,17 @@ def test_other_errors_are_no_refusals() -> None:
     assert refusal(fluss.FlussError("some other", 1), "h:1", login) is None
     told = refusal(fluss.FlussError("no", 46), "h:1", None)
     assert told is not None and "asks who speaks to it" in told
+
+
+def test_a_stack_that_others_keep_is_told_where_the_password_is(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("JOBS_PASSWORD", PLANTED)
+    secrets.name(tmp_path, config(username="jobs", password_env="JOBS_PASSWORD"))
+    own = logins.stack_login(tmp_path)
+    assert own is not None
+    assert (own.username, own.password()) == ("jobs", PLANTED)
+    (file,) = (tmp_path / "secrets").iterdir()
+    assert PLANTED not in file.read_text("utf-8")
+    secrets.name(tmp_path, load_config(LIVE))
+    assert logins.stack_login(tmp_path) is None
