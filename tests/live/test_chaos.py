@@ -14,7 +14,7 @@ from tests.chaos.watching import Watcher
 from tests.live.live_runs import FOR_EVER, live_run, write_bars
 from udfs.timeframes import DAY_MS
 
-SEED, KILLS, MINUTES = 3, 10, 1500
+SEED, KILLS, MINUTES = 3, 10, 600
 PACE = Pace(settle_s=4.0)
 
 
@@ -30,7 +30,7 @@ def test_ten_kills_leave_no_trace(stack: Path, tmp_path: Path) -> None:
         site = Site(stack, file, run.config, run.database, is_own=False)
         faults = plan(SEED, KILLS, site.targets())
         assert sum(one.how == KILL for one in faults) == KILLS
-        with Watcher(site) as watcher, Feeder(site, "120x", tmp_path / "feeder.log") as feeder:
+        with Watcher(site) as watcher, Feeder(site, "60x", tmp_path / "feeder.log") as feeder:
             hand = Hand(site, feeder, tmp_path / "up.log")
             found = disturb(faults, hand, feeder, watcher, PACE, print)
             assert feeder.finish(patience_s=120) == ""
