@@ -168,6 +168,7 @@ def _record(config: Config, folder: Path, wish: Wish, was_running: bool, note: N
             )
     jobs = names.wanted(_recorded(before), config.monitoring.export)
     slots = flink.slots_of(config.live, len(jobs))
+    flink.check_heap(config.live, len(jobs))
     database = database_of(config.run.id, config.store.database)
     if before is not None:
         checks.check_store(before.store, config.store.kind, database)

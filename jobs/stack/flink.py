@@ -43,6 +43,8 @@ FRAMEWORK_MB = 64
 MANAGED_MB = 16  # RocksDB's memory is not part of it
 DIRECT_MB = 64
 LEAST_SLOTS = 8
+# Heap for each job and unit of parallelism. With 41 a TaskManager ended for want of it.
+LEAST_HEAP_MB, GOOD_HEAP_MB = 48, 64
 
 
 class Command(NamedTuple):
@@ -93,6 +95,20 @@ def divide(memory: str) -> Division:
     fixed = METASPACE_MB + NETWORK_MB + MANAGED_MB + 2 * FRAMEWORK_MB + DIRECT_MB
     overhead = total * 3 // 8
     return Division(total - overhead - fixed, total // 8, overhead)
+
+
+def check_heap(live: LiveConfig, jobs: int) -> None:
+    """ConfigError where so many jobs have too little heap in the memory of a TaskManager."""
+    tasks = -(-jobs * live.parallelism // live.task_managers)
+    heap = divide(live.task_manager_memory).task_heap + FRAMEWORK_MB
+    if heap < tasks * LEAST_HEAP_MB:
+        beside = memory_mb(live.task_manager_memory) * 5 // 8 - heap
+        wanted = -(-(tasks * GOOD_HEAP_MB + beside) * 8 // 5)
+        raise ConfigError(
+            f"live.task_manager_memory {live.task_manager_memory} leaves {heap} MiB of heap for "
+            f"{jobs} jobs of live.parallelism {live.parallelism} on {live.task_managers} task "
+            f"managers: write {wanted}m or more, or raise live.task_managers"
+        )
 
 
 def memory_settings(part: Division) -> dict[str, object]:

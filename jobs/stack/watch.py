@@ -20,6 +20,7 @@ LONGEST_WAIT_S = 30.0
 STOP_TIMEOUT_S = 20.0
 NOTIFIER, SECRETS = "notifier", "TRADEFLOW_NOTIFY_"
 ERRORS = ("Caused by: ", " ERROR ", "Exception", "Error: ")
+NO_MEMORY = "OutOfMemoryError"  # what came before it is not why the process ended
 
 # Told of a process: name, state, its pid, and why it is not as it should be.
 Told = Callable[[str, str, int | None, str], None]
@@ -168,7 +169,8 @@ def _last_words(child: _Child) -> str:
         for text, size in zip(found, child.said, strict=True)
     ]
     lines = b"\n".join(fresh).decode(errors="replace").splitlines()
-    told = [line for line in lines if any(mark in line for mark in ERRORS)]
+    told = [line for line in lines if NO_MEMORY in line]
+    told = told or [line for line in lines if any(mark in line for mark in ERRORS)]
     return reason("\n".join(told)) or f"see {child.command.log}"
 
 
