@@ -24,7 +24,7 @@ from jobs.cluster import end, free_port
 ROOT = Path(__file__).resolve().parents[1]
 FILE = ROOT / "docker-compose.yml"
 HOST = "127.0.0.1"
-PATIENCE_S = 180.0
+PATIENCE_S = 300.0
 END_S = 20.0
 DEFAULT = re.compile(r"\$\{\w+:-([^}]*)\}")
 PROGRAMS = ("jobmanager.sh", "taskmanager.sh")

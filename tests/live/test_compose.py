@@ -19,7 +19,7 @@ from schemas.tables import TABLES
 from tests import compose, live_equal, runs
 from tests.live.live_runs import wait_for, write_bars
 
-MINUTES = 400
+MINUTES = 150
 STORE = ("zookeeper", "coordinator", "tablet-0", "tablet-1", "tablet-2")
 FLINK = ("jobmanager", "taskmanager-0")
 FOLDER = "/var/lib/tradeflow"
