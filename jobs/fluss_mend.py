@@ -1,9 +1,10 @@
-"""Mends what keeps a killed tablet server of Fluss 0.9.1 from starting again.
+"""Mends what keeps a tablet server of Fluss 0.9.1 that was killed from starting again.
 
 Two faults of its recovery, both repaired in later versions of Fluss:
 
 - A log whose newest segment holds one batch without records (rows that a first_row table had
-  already) is taken for empty: `NoSuchElementException`. A second such batch is added.
+  already) is taken for empty: `NoSuchElementException`, even where the server was ended in order
+  since. A second such batch is added.
 - A batch that was not written to its end: `EOFException`. It was never acknowledged, and is cut.
 """
 
@@ -19,13 +20,10 @@ BODY = struct.Struct("<hbiqii")
 EMPTY_BATCH = HEAD.size + BODY.size
 NO_WRITER = -1
 CASTAGNOLI = 0x82F63B78  # the polynomial, reversed
-CLEAN = ".fluss_cleanshutdown"
 
 
 def mend(data: Path) -> list[Path]:
     """Mend the logs below a tablet server's data folder while it is down; the files changed."""
-    if (data / CLEAN).exists():
-        return []
     changed = []
     for folder in sorted(data.glob("**/log-*")):
         segments = sorted(folder.glob("*.log"))
