@@ -45,9 +45,6 @@ def private(file: Path, text: str) -> Path:
     return file
 
 
-pytestmark = pytest.mark.soak
-
-
 @pytest.fixture(scope="module")
 def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
     place = tmp_path_factory.mktemp("secured")
