@@ -162,10 +162,10 @@ test: setup-test check  ## style, types, tests without a JVM, those that wait, t
 	@echo "test: with Flink"
 	@$(PYTEST) -m flink
 
-test-live: setup-test jars  ## real stores, live against backtest, a stack under kills: some 25 minutes
+test-live: setup-test jars  ## real stores, live against backtest, kills, alerts: an hour on two slow cores
 	@$(PYTEST) -m "live and not soak"
 
-test-soak: setup-test jars  ## longer live tests, and those not seen to pass yet: kills, alerts, drills, containers
+test-soak: setup-test jars  ## longer live tests: drills, whole runs on Kafka, a replay at 60x, containers
 	@$(PYTEST) -m "live and soak"
 
 # `make chaos KILLS=20 SEED=3 STORE=kafka`; PATIENCE=5 for what must hold with the usual patience.

@@ -41,8 +41,6 @@ from tests.live.live_runs import MINUTE_MS, current, kill, wait_for, write_bars
 from udfs.errors import Refusal
 from udfs.simulate import EXAMPLE_SYMBOLS
 
-pytestmark = pytest.mark.soak
-
 MINUTES = 300
 OUT = "out"  # an account with a broker of its own
 SYMBOLS = [one.symbol for one in EXAMPLE_SYMBOLS]
@@ -446,6 +444,7 @@ def test_faults_are_told_of_and_cleared(watched: Watched) -> None:
 
 def test_refusals_and_slow_checkpoints_are_told_of(watched: Watched) -> None:
     with feeding(watched):
+        time.sleep(10)  # an increase needs a value before
         rejects = drill(watched, "FrequentRejects", lambda: refused(watched), lambda: None)
         worker = watched.pid("taskmanager-0")
         assert worker is not None
