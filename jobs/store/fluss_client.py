@@ -39,9 +39,6 @@ from udfs.errors import InvariantError
 
 WRITE_LIMIT_S = 8.0  # a store that was killed is back in some 10 s, and writes hang until then
 SETTINGS = {
-    # With it, a batch of a connection that was given up may never get its turn, and its sender takes
-    # a whole core for good. Writes wait for each other here, and may be repeated.
-    "writer.enable-idempotence": "false",
     # One batch per table and flush: flush tells of the batches that are under way, and not of one
     # that failed before it was called.
     "writer.batch-timeout-ms": "60000",
