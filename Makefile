@@ -177,7 +177,7 @@ chaos: setup-test jars  ## kill and pause the processes of a live run at random,
 	@$(BIN)/python -m tests.chaos --kills $(KILLS) --seed $(SEED) --store $(STORE) \
 	  $(if $(PATIENCE),--patience $(PATIENCE))
 
-test-fast: setup-test check  ## style, types, and the tests that need no JVM and wait for nothing: a minute
+test-fast: setup-test check  ## style, types, and the tests that need no JVM and wait for nothing: some two minutes
 	@$(PYTEST_WITHOUT_JVM)
 
 check: setup-test  ## style and types only

@@ -20,14 +20,17 @@ BODY = struct.Struct("<hbiqii")
 EMPTY_BATCH = HEAD.size + BODY.size
 NO_WRITER = -1
 CASTAGNOLI = 0x82F63B78  # the polynomial, reversed
+CLEAN = ".fluss_cleanshutdown"  # every batch was written to its end: none need be looked for
 
 
 def mend(data: Path) -> list[Path]:
     """Mend the logs below a tablet server's data folder while it is down; the files changed."""
+    is_clean = (data / CLEAN).exists()
     changed = []
     for folder in sorted(data.glob("**/log-*")):
         segments = sorted(folder.glob("*.log"))
-        if segments and (_cut_torn(segments[-1]) | _fill_empty(segments[-1])):
+        is_cut = bool(segments) and not is_clean and _cut_torn(segments[-1])
+        if segments and (_fill_empty(segments[-1]) or is_cut):
             changed.append(segments[-1])
     return changed
 
