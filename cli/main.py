@@ -54,6 +54,7 @@ RUN = "Run"
 LIVE = "Live"
 LOOK_UP = "Look up"
 SET_UP = "Set up"
+STORE_CLIENT = "fluss"  # the module
 
 app = typer.Typer(
     name="tradeflow",
@@ -169,7 +170,14 @@ def main() -> None:
             signal.signal(number, _stop)
     _open_streams()
     sys.meta_path.insert(0, WithoutPandas())
-    app()
+    try:
+        app()
+    except SystemExit as end:
+        if STORE_CLIENT in sys.modules:
+            from jobs.store.leaving import leave
+
+            leave(end.code)
+        raise
 
 
 if __name__ == "__main__":

@@ -29,6 +29,7 @@ from jobs.stack.processes import HOST
 from jobs.stack.state import CONFIG, read
 from jobs.store import reading
 from jobs.store.client import Client, Stopped, Writing, open_client
+from jobs.store.leaving import leave
 from schemas.config import parse_config
 from schemas.config_models import Config
 from schemas.ops import RISK_ALERTS_HISTORY
@@ -132,4 +133,4 @@ def say(text: str) -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    leave(main())

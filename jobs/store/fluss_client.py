@@ -246,19 +246,12 @@ class FlussClient:
         return f"the store at {bootstrap}, database {database}: {said}"
 
     def _drop(self, limit_s: float = PAUSE_S) -> None:
-        """Give the connection up; closing it waits for writes, so not for long."""
+        """Give the connection up; it closes once its writes are done, which is not waited for."""
         session, self._session = self._session, None
         if session is not None:
-            closing = asyncio.run_coroutine_threadsafe(_close(session), self._loop)
-            try:
+            closing = asyncio.run_coroutine_threadsafe(session.close(), self._loop)
+            with contextlib.suppress(NotYet):
                 closing.result(limit_s)
-            except NotYet:
-                closing.cancel()
-
-
-async def _close(session: Session) -> None:
-    with contextlib.suppress(fluss.FlussError):  # it is of no use any more
-        await session.connection.close()
 
 
 async def _write(session: Session, writings: Sequence[Writing]) -> None:
@@ -273,9 +266,7 @@ async def _write(session: Session, writings: Sequence[Writing]) -> None:
             handle = send(row)
         handles.append(handle)
     if handles:
-        await writer.flush()  # of all writers of the connection
-        for handle in handles:
-            await handle.wait()
+        await session.written(writer, handles)
 
 
 def _chunks(writing: Writing) -> Iterator[Writing]:

@@ -1,5 +1,9 @@
 """One connection to a Fluss store."""
 
+import asyncio
+import contextlib
+from collections.abc import Sequence
+
 import fluss
 
 from schemas.table import Table
@@ -16,6 +20,7 @@ class Session:
         self.admin = connection.get_admin()
         self._tables: dict[str, fluss.FlussTable] = {}
         self._writers: dict[str, fluss.UpsertWriter] = {}
+        self._writing: asyncio.Task[None] | None = None
 
     def path(self, table: Table) -> fluss.TablePath:
         """Where the table is."""
@@ -48,3 +53,31 @@ class Session:
         for which in (fluss.OffsetSpec.earliest(), fluss.OffsetSpec.latest()):
             found.append((await self.admin.list_offsets(path, [BUCKET], which))[BUCKET])
         return found[0], found[1]
+
+    async def written(
+        self, writer: fluss.UpsertWriter, handles: Sequence[fluss.WriteResultHandle]
+    ) -> None:
+        """Send what all writers have been given, and wait until the store has it.
+
+        It goes on being sent where the wait is cancelled.
+        """
+        self._writing = asyncio.ensure_future(_send(writer, handles))
+        await asyncio.shield(self._writing)
+
+    async def close(self) -> None:
+        """Close the connection, once its writes are done or have failed.
+
+        One that is closed, or forgotten, with a write under way tries it again without a pause,
+        which takes a processor for as long as the write fails.
+        """
+        with contextlib.suppress(fluss.FlussError):  # it is of no use any more
+            if self._writing is not None:
+                await self._writing
+        with contextlib.suppress(fluss.FlussError):
+            await self.connection.close()
+
+
+async def _send(writer: fluss.UpsertWriter, handles: Sequence[fluss.WriteResultHandle]) -> None:
+    await writer.flush()  # of all writers of the connection
+    for handle in handles:
+        await handle.wait()

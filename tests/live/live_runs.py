@@ -49,6 +49,7 @@ class LiveRun:
     """Jobs that run, their configuration, and the folder of the bounded run of the same bars."""
 
     stack: Stack
+    file: Path  # of the configuration
     config: Config
     database: str
     bounded: Path
@@ -145,12 +146,12 @@ def live_run(
     tree = {**tree, "store.kind": stack.store_kind}
     config = parse_config({**tree, "live": {"parallelism": parallelism}})
     database = config.run.id.replace("-", "_")
-    run = LiveRun(stack, config, database, bounded)
-    with run.client() as client:
-        make_tables(client)
     work = folder / "flink" / f"{config.run.id}.request.json"
     answer = work.with_suffix(".answer")
     file = work.with_suffix(".config.json")
+    run = LiveRun(stack, file, config, database, bounded)
+    with run.client() as client:
+        make_tables(client)
     file.write_text(json.dumps({**tree, "live.parallelism": parallelism}))
     at_once = [name for name in JOBS if name not in {one.job for one in by_hand}]
     jobs = [{"name": name, "job": name, "strategies": [], "point": ""} for name in at_once]

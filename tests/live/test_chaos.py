@@ -26,8 +26,7 @@ def test_ten_kills_leave_no_trace(stack: Path, tmp_path: Path) -> None:
     tree |= {"monitoring.export": "both"}  # so that the end of the feed waits for it
     bounded = runs.run(tree, tmp_path / "runs").folder
     with live_run(stack, tree | FOR_EVER, bounded, 1) as run:
-        file = stack / "flink" / "ten-kills.request.config.json"
-        site = Site(stack, file, run.config, run.database, is_own=False)
+        site = Site(stack, run.file, run.config, run.database, is_own=False)
         faults = plan(SEED, KILLS, site.targets())
         assert sum(one.how == KILL for one in faults) == KILLS
         with Watcher(site) as watcher, Feeder(site, "60x", tmp_path / "feeder.log") as feeder:
