@@ -6,11 +6,12 @@ store's clock when a row was written.
 """
 
 from collections import Counter, OrderedDict, deque
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
 from prometheus_client import Histogram
 
+from jobs.exporter.money import Books, Money, Place, reckon
 from jobs.live.job_names import JOBS
 from jobs.live.prices import FEED
 from jobs.live.stage import INSTANCE
@@ -33,7 +34,7 @@ from schemas.trading import (
 from udfs import monitoring
 from udfs.bar_checks import BAR_CODES
 from udfs.money import units
-from udfs.monitoring import Account, Mark, Owner, Position, SymbolState
+from udfs.monitoring import Position, SymbolState
 from udfs.plan import NO_CAP, RunPlan
 from udfs.rows import Code, FeedCode, ReportCode
 from udfs.sizing import rounded_close
@@ -45,7 +46,6 @@ TICKS_KEPT = 100_000  # ticks of the feed whose arrival is remembered
 BUCKETS_S = (0.01, 0.025, 0.05, 0.1, 0.15, 0.25, 0.5, 0.7, 1.0, 2.0, 5.0, 10.0, 30.0, 60.0, 300.0)
 
 Row = Mapping[str, Any]
-Place = tuple[str, str, str]  # account, strategy, symbol
 
 
 class Decision(NamedTuple):
@@ -75,8 +75,9 @@ class Facts:
         self.plan, self._patience_ms = plan, patience_ms
         self._symbols = {one.symbol: one for one in plan.symbols}
         self.prices: dict[str, SymbolState] = dict.fromkeys(self._symbols, monitoring.EMPTY)
-        self.open_fees: dict[Place, int] = {}
-        self.realized: dict[Place, tuple[int, int]] = {}
+        self._open_fees: dict[Place, int] = {}
+        self._realized_by: dict[Place, tuple[int, int]] = {}
+        self._money: Money | None = None  # None: something of it has changed
         accounts = [one.account_id for one in plan.accounts]
         self.accepted = Counter({(one, Code.OK.value): 0 for one in accounts})
         self.refused = Counter({(one, code): 0 for one in accounts for code in REFUSALS})
@@ -165,8 +166,9 @@ class Facts:
         """Closes that have waited long enough mark positions as they are."""
         if self._patience_ms is not None:
             until = now_ms - self._patience_ms
-            for name in self._held:
-                self._mark(name, lambda bar: bar.came_ms <= until)
+            for name, held in self._held.items():
+                if held:
+                    self._mark(name, lambda bar: bar.came_ms <= until)
 
     def _mark(self, name: str, is_due: Callable[[Waiting], bool]) -> None:
         """The last of the closes that are due is the symbol's."""
@@ -174,15 +176,15 @@ class Facts:
         while held and is_due(held[0]):
             bar = held.popleft()
         if bar is not None:
-            state = self.prices[name]
+            state, self._money = self.prices[name], None
             self.prices[name] = state._replace(close=bar.close, close_ts=bar.close_ts)
 
     def _position(self, row: Row, deleted: bool, came_ms: int) -> None:
         account, strategy, symbol = place = _place(row)
         if symbol not in self.prices:
             return
-        found = None
-        self.open_fees.pop(place, None)
+        found, self._money = None, None
+        self._open_fees.pop(place, None)
         if not deleted:
             found = Position(
                 units(row["net_qty"]),
@@ -190,15 +192,16 @@ class Facts:
                 units(row["open_cost"]),
                 row["updated_ts"],
             )
-            self.open_fees[place] = units(row["open_fees"])
+            self._open_fees[place] = units(row["open_fees"])
         state = self.prices[symbol]
         self.prices[symbol], _ = monitoring.on_position(state, (account, strategy), found)
 
     def _realized(self, row: Row, deleted: bool, came_ms: int) -> None:
+        self._money = None
         if deleted:
-            self.realized.pop(_place(row), None)
+            self._realized_by.pop(_place(row), None)
         else:
-            self.realized[_place(row)] = (units(row["realized_pnl"]), units(row["net_pnl"]))
+            self._realized_by[_place(row)] = (units(row["realized_pnl"]), units(row["net_pnl"]))
 
     def _accepted(self, row: Row, deleted: bool, came_ms: int) -> None:
         self.accepted[row["account_id"], row["reason"]] += 1
@@ -247,50 +250,12 @@ class Facts:
         """The newest event time that the feed has told."""
         return self.ticks.get(FEED)
 
-    def marks(self) -> Iterator[tuple[str, Mark]]:
-        """Every open position of which there is a close, with its symbol."""
-        for symbol, state in self.prices.items():
-            for mark in monitoring.marks(state):
-                yield symbol, mark
-
-    def quotes(self) -> dict[str, set[str]]:
-        """The currencies of each account's positions and profits."""
-        found: dict[str, set[str]] = {one.account_id: set() for one in self.plan.accounts}
-        for account, _, symbol in (*self.open_fees, *self.realized):
-            if symbol in self._symbols:
-                found.setdefault(account, set()).add(self._symbols[symbol].quote)
-        return found
-
-    def accounts(self) -> dict[str, Account]:
-        """The money of each account that has one currency; no sum of two would mean anything."""
-        quotes = self.quotes()
-        settled = {
-            one.account_id: one.start_capital
-            for one in self.plan.accounts
-            if len(quotes[one.account_id]) <= 1
-        }
-        unrealized = dict.fromkeys(settled, 0)
-        gross = dict.fromkeys(settled, 0)
-        for (account, _, _), (_, net) in self.realized.items():
-            if account in settled:
-                settled[account] += net
-        for (account, _, _), fees in self.open_fees.items():
-            if account in settled:
-                settled[account] -= fees
-        for _, mark in self.marks():
-            account = mark.owner[0]
-            if account in settled:
-                unrealized[account] += mark.unrealized
-                gross[account] += abs(mark.exposure)
-        return {one: Account(settled[one], unrealized[one], gross[one]) for one in settled}
-
-    def mixed(self) -> set[Owner]:
-        """Accounts and strategies with more than one currency."""
-        found: dict[Owner, set[str]] = {}
-        for account, strategy, symbol in (*self.open_fees, *self.realized):
-            if symbol in self._symbols:
-                found.setdefault((account, strategy), set()).add(self._symbols[symbol].quote)
-        return {owner for owner, quotes in found.items() if len(quotes) > 1}
+    def money(self) -> Money:
+        """What it adds up to, worked out once after each change."""
+        if self._money is None:
+            books = Books(self.prices, self._open_fees, self._realized_by)
+            self._money = reckon(self.plan, books)
+        return self._money
 
     def waits_since(self) -> dict[str, int | None]:
         """When each symbol's oldest bar came that the engine has not covered; None: none waits."""

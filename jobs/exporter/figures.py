@@ -6,14 +6,14 @@ stays.
 """
 
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 
 from prometheus_client.metrics_core import Metric
 from prometheus_client.registry import Collector
 
-from jobs.exporter.facts import Facts
 from jobs.exporter.families import Values, counter, gauge
 from jobs.exporter.health import Health
+from jobs.exporter.money import Money
 from jobs.exporter.reader import Reader
 from jobs.exporter.risk import Risk
 from udfs import monitoring
@@ -57,49 +57,38 @@ class Figures(Collector):
         yield from found
 
     def _money(self) -> Iterator[Metric]:
-        facts = self._reader.facts
+        money = self._reader.facts.money()
         owner = ("account", "strategy")
-        mixed = facts.mixed()
-        marks = list(facts.marks())
-        totals = {
-            one: total
-            for one, total in monitoring.totals(mark for _, mark in marks).items()
-            if one not in mixed
-        }
         yield gauge(
             "te_unrealized_pnl_total",
             "What open positions would give at the last closes, before fees",
             owner,
-            _amounts((one, total.unrealized) for one, total in totals.items()),
+            _amounts((one, total.unrealized) for one, total in money.totals.items()),
         )
-        realized: dict[tuple[str, str], tuple[int, int]] = {}
-        for (account, strategy, _), (gross, net) in facts.realized.items():
-            before = realized.get((account, strategy), (0, 0))
-            realized[account, strategy] = (before[0] + gross, before[1] + net)
         for name, words, at in (
             ("te_realized_pnl_total", "Realized profit, before fees", 0),
             ("te_net_pnl_total", "Realized profit, after fees", 1),
         ):
-            values = ((one, both[at]) for one, both in realized.items() if one not in mixed)
+            values = ((one, both[at]) for one, both in money.realized.items())
             yield gauge(name, words, owner, _amounts(values))
         yield gauge(
             "te_net_exposure",
             "Open positions at the last closes, short ones below 0",
             owner,
-            _amounts((one, total.exposure) for one, total in totals.items()),
+            _amounts((one, total.exposure) for one, total in money.totals.items()),
         )
         yield gauge(
             "te_open_positions_count",
             "Open positions",
             owner,
-            ((one, float(total.positions)) for one, total in totals.items()),
+            ((one, float(total.positions)) for one, total in money.totals.items()),
         )
-        yield self._top(facts, marks)
-        yield from _accounts(facts)
+        yield self._top(money)
+        yield from _accounts(money)
 
-    def _top(self, facts: Facts, marks: Sequence[tuple[str, monitoring.Mark]]) -> Metric:
+    def _top(self, money: Money) -> Metric:
         by_account: dict[str, dict[str, int]] = {}
-        for symbol, mark in marks:
+        for symbol, mark in money.marks:
             own = by_account.setdefault(mark.owner[0], {})
             own[symbol] = own.get(symbol, 0) + mark.unrealized
         values = [
@@ -198,15 +187,14 @@ class Figures(Collector):
         )
 
 
-def _accounts(facts: Facts) -> Iterator[Metric]:
-    accounts = facts.accounts()
+def _accounts(money: Money) -> Iterator[Metric]:
     for name, words, attribute in (
         ("te_equity", "Start capital, realized and unrealized profit, less fees", "equity"),
         ("te_unrealized_drawdown", "What open positions lose at the last closes", "drawdown"),
         ("te_unrealized_drawdown_ratio", "The same as a share of the rest", "drawdown_ratio"),
         ("te_exposure_ratio", "Open positions as a share of equity", "exposure_ratio"),
     ):
-        values = (((one,), getattr(account, attribute)) for one, account in accounts.items())
+        values = (((one,), getattr(account, attribute)) for one, account in money.accounts.items())
         known = ((labels, value) for labels, value in values if value is not None)
         yield gauge(name, words, ("account",), _amounts(known))
 

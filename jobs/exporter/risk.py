@@ -89,7 +89,7 @@ class Risk:
         facts, limits = self._facts, self._limits
         # Of positions that are behind their prices nothing can be said but that: STALE_ROLLUP.
         fresh = facts.engine_lag_ms() <= self._stale_ms
-        for name, account in facts.accounts().items() if fresh else ():
+        for name, account in facts.money().accounts.items() if fresh else ():
             drawdown = [
                 Reading(value, limit, of)
                 for value, limit, of in (
