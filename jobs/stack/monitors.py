@@ -18,7 +18,7 @@ PROGRAMS = ("prometheus", "prometheus-alertmanager")
 NAMES = ("exporter", "notifier", "prometheus", "alertmanager")
 USUAL_NOTIFIER = "127.0.0.1:9194"  # as conf/prometheus/alertmanager.yml says it
 RETENTION, RETENTION_SIZE = "30d", "2GB"
-NICE = 10  # what watches waits for what works: a tenth of its share where processors are short
+NICE = 5  # what watches waits for what works: a third of its share where processors are short
 
 
 def commands(stack: Stack) -> list[Command]:
