@@ -1,6 +1,6 @@
 """A map of texts in Flink's state as a mapping of Python's."""
 
-from collections.abc import Iterator, MutableMapping
+from collections.abc import Iterator, Mapping, MutableMapping
 from typing import Any
 
 from pyflink.datastream.state import MapState
@@ -20,6 +20,10 @@ class Stored(MutableMapping[str, str]):
 
     def __setitem__(self, name: str, text: str) -> None:
         self._state.put(name, text)
+
+    def update(self, entries: Mapping[str, str]) -> None:  # type: ignore[override]
+        """Keep all entries, in one call into Flink."""
+        self._state.put_all(dict(entries))
 
     def __delitem__(self, name: str) -> None:
         self._state.remove(name)

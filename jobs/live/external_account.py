@@ -26,13 +26,14 @@ from jobs.live.books import (
 from jobs.live.stage import Memory, Row, Values
 from udfs import engine
 from udfs.engine import EngineState, Verdict
+from udfs.errors import InvariantError
 from udfs.ids import SEPARATOR
 from udfs.lots import Lot
 from udfs.reports import REPORT_COLUMNS, BadReport, Report, read_report, row_id
 from udfs.rows import Fill, ReportCode, fill_order
 from udfs.state import dump, dump_counted, load_engine
 
-CLOCK, WAITING, PENDING = "clock", "waiting", "pending"
+CLOCK, WAITING, PARCEL = "clock", "waiting", "parcel"
 COUNTED, BOOKED, ORDER, PAIR = "counted", "booked", "order", "pair"
 NEVER = -(2**63)
 Name = tuple[str, str]  # strategy and symbol
@@ -50,7 +51,8 @@ class ExternalAccount:
     """All books of one account. What it knows is in `memory`, with a copy here but for `facts`.
 
     Rows of histories are given as things happen. `settle` ends a bundle of them: it keeps what has
-    changed and gives the rows of latest tables, one for each thing and not one for each fill.
+    changed and gives the rows of latest tables, one for each thing and not one for each fill. The
+    fills of a bundle that wait are kept as one parcel, until the last of them is booked.
     """
 
     def __init__(self, account_id: str, settings: Settings, memory: Memory) -> None:
@@ -58,14 +60,21 @@ class ExternalAccount:
         self._newest, self._mark, self._arrived_ms = NEVER, NEVER, 0
         self._counted: dict[Name, EngineState] = {}
         self._booked: dict[Name, EngineState] = {}
-        self._pending: list[tuple[tuple[object, ...], str, Fill]] = []  # a heap, in order of events
+        self._pending: list[tuple[tuple[object, ...], int, Fill]] = []  # a heap; with their parcels
+        self._parcels: dict[int, int] = {}  # how many of each are pending
+        self._parcel = 0  # of the bundle that is worked
         self._waiting: dict[str, Waiting] = {}
-        self._recounted: dict[Name, None] = {}
+        # What the bundle has changed: books with their newest ts before it; facts; `_pending`.
+        self._recounted: dict[Name, int | None] = {}
+        self._found: dict[str, str] = {}
+        self._unkept: dict[Fill, None] = {}
         # Books as they were before the bundle, and their lots that have ended since.
         self._rebooked: dict[Name, tuple[EngineState, list[Lot]]] = {}
-        self._unkept: dict[str, Fill] = {}  # of `_pending`
         self._clock = (NEVER, NEVER)  # as it is kept
-        for key, text in memory.kept.items():
+        kept = dict(memory.kept.items())
+        if CLOCK in kept:
+            self._clock = self._newest, self._mark = tuple(json.loads(kept.pop(CLOCK)))
+        for key, text in kept.items():
             self._load(key, text)
 
     def arrive(self, values: Values, now_ms: int) -> list[Row]:
@@ -75,7 +84,7 @@ class ExternalAccount:
 
     def order(self, order_id: str, strategy_id: str, now_ms: int) -> list[Row]:
         """An order of the account, and the reports that waited for it."""
-        self._memory.facts[_name(ORDER, order_id)] = strategy_id
+        self._found[_name(ORDER, order_id)] = strategy_id
         out: list[Row] = []
         for key, one in list(self._waiting.items()):
             if one.report.get("order_id") == order_id:
@@ -113,18 +122,30 @@ class ExternalAccount:
     def settle(self) -> list[Row]:
         """Keep what has changed since this was called last; rows of latest tables."""
         out: list[Row] = []
+        changed: dict[str, str] = {}
         for name in self._recounted:
-            self._keep(COUNTED, SEPARATOR.join(name), dump_counted(self._counted[name]))
+            changed[_name(COUNTED, *name)] = dump_counted(self._counted[name])
         for name, (before, ended) in self._rebooked.items():
             after = self._booked[name]
-            self._keep(BOOKED, SEPARATOR.join(name), dump(after).decode())
+            changed[_name(BOOKED, *name)] = dump(after).decode()
             out += latest_rows(self._settings, self._key(name), before, after, ended)
-        for fact, fill in self._unkept.items():
-            self._keep(PENDING, fact, json.dumps(fill))
+        if self._unkept:
+            self._parcels[self._parcel] = len(self._unkept)
+            changed[_name(PARCEL, str(self._parcel))] = json.dumps(list(self._unkept))
+            self._parcel += 1
         if self._clock != (self._newest, self._mark):
             self._clock = (self._newest, self._mark)
-            self._memory.kept[CLOCK] = json.dumps(self._clock)
-        for changes in (self._recounted, self._rebooked, self._unkept):
+            changed[CLOCK] = json.dumps(self._clock)
+        # Each at once: a call into Flink costs more than what it carries.
+        if changed:
+            self._memory.kept.update(changed)
+        if self._found:
+            self._memory.facts.update(self._found)
+        for name, before_ts in self._recounted.items():
+            newest_ts = self._counted[name].newest_ts
+            if newest_ts is not None:
+                forget(self._memory.facts, before_ts, newest_ts, self._settings.ttl_ms, PAIR)
+        for changes in (self._recounted, self._rebooked, self._unkept, self._found):
             changes.clear()
         return out
 
@@ -152,8 +173,10 @@ class ExternalAccount:
         """The report with its order's strategy, where it names none and the order is known."""
         if report.get("strategy_id"):
             return report
-        known = self._memory.facts.get(_name(ORDER, report.get("order_id") or ""))
-        return {**report, "strategy_id": known}
+        return {**report, "strategy_id": self._fact(_name(ORDER, report.get("order_id") or ""))}
+
+    def _fact(self, name: str) -> str | None:
+        return self._found.get(name) or self._memory.facts.get(name)
 
     def _count(self, fill: Fill, late: bool, by_hand: bool) -> list[Row]:
         """A fill on arrival: its change of position, and its booking if it must not wait.
@@ -163,7 +186,7 @@ class ExternalAccount:
         name = (fill.strategy_id, fill.symbol)
         before = self._counted.get(name, engine.EMPTY)
         fact = _name(PAIR, *name, pair(fill))
-        known = self._memory.facts.get(fact)
+        known = self._fact(fact)
         seen = None if known is None else int(known)
         found = engine.verdict(before, fill, seen, self._settings.ttl_ms)
         if found is Verdict.STALE and by_hand:
@@ -172,17 +195,16 @@ class ExternalAccount:
             return [stale_row(self._settings, fill)]
         if found is Verdict.DUPLICATE:
             return [duplicate_row(self._settings, fill)]
-        self._memory.facts[fact] = str(fill.ts)
-        forget(self._memory.facts, before.newest_ts, fill.ts, self._settings.ttl_ms, PAIR)
+        self._found[fact] = str(fill.ts)
         self._counted[name], change = engine.count(before, fill)
-        self._recounted[name] = None
+        self._recounted.setdefault(name, before.newest_ts)
         late = late or fill.ts <= self._mark
         out = [change_row(self._settings, change, None, late)]
         if late:
             out += self._book(fill)
         else:
-            heapq.heappush(self._pending, (fill_order(fill), fact, fill))
-            self._unkept[fact] = fill
+            heapq.heappush(self._pending, (fill_order(fill), self._parcel, fill))
+            self._unkept[fill] = None
         self._newest = max(self._newest, fill.ts)
         return out + self._pass(self._newest - self._patience())
 
@@ -191,11 +213,20 @@ class ExternalAccount:
         self._mark = max(mark, self._mark)
         out: list[Row] = []
         while self._pending and self._pending[0][2].ts <= self._mark:
-            _, key, fill = heapq.heappop(self._pending)
+            _, parcel, fill = heapq.heappop(self._pending)
             out += self._book(fill)
-            if self._unkept.pop(key, None) is None:
-                self._drop(PENDING, key)
+            if parcel == self._parcel:
+                del self._unkept[fill]
+            else:
+                self._unpack(parcel)
         return out
+
+    def _unpack(self, parcel: int) -> None:
+        """One of its fills is booked."""
+        self._parcels[parcel] -= 1
+        if not self._parcels[parcel]:
+            del self._parcels[parcel]
+            self._drop(PARCEL, str(parcel))
 
     def _book(self, fill: Fill) -> list[Row]:
         name = (fill.strategy_id, fill.symbol)
@@ -224,17 +255,24 @@ class ExternalAccount:
     def _load(self, name: str, text: str) -> None:
         """One entry of what was kept."""
         kind, _, key = name.partition(SEPARATOR)
-        if kind == CLOCK:
-            self._clock = self._newest, self._mark = tuple(json.loads(text))
-        elif kind == WAITING:
+        if kind == WAITING:
             self._waiting[key] = Waiting(*json.loads(text))
-        elif kind == PENDING:
-            fill = Fill(*json.loads(text))
-            heapq.heappush(self._pending, (fill_order(fill), key, fill))
-        else:
+        elif kind == PARCEL:
+            fills = [Fill(*values) for values in json.loads(text)]
+            pending = [fill for fill in fills if fill.ts > self._mark]  # the others are booked
+            self._parcel = max(self._parcel, int(key) + 1)
+            self._parcels[int(key)] = len(pending)
+            for fill in pending:
+                heapq.heappush(self._pending, (fill_order(fill), int(key), fill))
+        elif kind in (COUNTED, BOOKED):
             strategy, symbol = key.split(SEPARATOR)
             books = self._counted if kind == COUNTED else self._booked
             books[strategy, symbol] = load_engine(text.encode())
+        else:
+            raise InvariantError(
+                f"{kind!r} in the memory of account {self._account!r} is not this version's: "
+                "start from a savepoint that this code wrote"
+            )
 
 
 def _name(*parts: str) -> str:

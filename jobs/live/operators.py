@@ -208,6 +208,9 @@ class WorkOperator(KeyedProcessFunction):  # type: ignore[misc]
         facts = _stored(runtime_context, FACTS, self._stage.memory_ttl_ms)
         self._memory = Memory(facts, _stored(runtime_context, KEPT))
         self._timers: dict[str, int] = {}  # the next one of each key that has any
+        self._held: dict[
+            str, bytes | None
+        ] = {}  # a copy of each key's state, which nobody else has
 
     def process_element(self, value: str, ctx: KeyedProcessFunction.Context) -> Iterator[Out]:
         """A bundle, or what order has to say to tell."""
@@ -234,10 +237,13 @@ class WorkOperator(KeyedProcessFunction):  # type: ignore[misc]
     def _work(self, key: str, bundle: Bundle, ctx: KeyedProcessFunction.Context) -> Worked:
         _check_thread()
         self._pulse.check(self._stops)
-        held = unstamped(self._state.value(), self._stage.name)
+        if key not in self._held:
+            self._held[key] = unstamped(self._state.value(), self._stage.name)
+        held = self._held[key]
         worked = self._stage.work(key, held, self._memory, bundle)
         if worked.state != held:
             self._state.update(stamped(worked.state))
+            self._held[key] = worked.state
         wake_at_ms = worked.wake_at_ms
         if wake_at_ms is not None and self._timers.get(key, wake_at_ms + 1) > wake_at_ms:
             # A key that is called earlier than it wants says so, and gets another timer.
