@@ -3,8 +3,6 @@
 import time
 from pathlib import Path
 
-import pytest
-
 from tests import runs
 from tests.chaos.engine import Pace, disturb
 from tests.chaos.faults import KILL, plan
@@ -18,7 +16,6 @@ SEED, KILLS, MINUTES = 3, 10, 600
 PACE = Pace(settle_s=4.0)
 
 
-@pytest.mark.soak
 def test_ten_kills_leave_no_trace(stack: Path, tmp_path: Path) -> None:
     ends = write_bars(tmp_path / "bars", SEED, MINUTES)
     tree = runs.config(str(tmp_path / "bars" / "*.parquet"))
