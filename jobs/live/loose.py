@@ -8,7 +8,7 @@ from typing import Any
 from jobs.live.shelf import Shelf
 from jobs.live.stage import Arrived
 
-GATHER_MS = 10  # rows that come thicker than this go on together
+GATHER_MS = 50  # rows that come thicker than this go on together
 GATHER_ROWS = 500
 LOOSE = "loose"  # the kind of entry on the shelf
 

@@ -15,8 +15,12 @@ import pyarrow.parquet as pq
 import pytest
 import yaml
 
-from feeds.live.tables import read_frame, read_table
+from feeds.live.tables import read_table
 from jobs.stack import processes
+from jobs.stack.state import read
+from jobs.store import reading
+from jobs.store.client import open_client
+from schemas.market import INDICATOR_HISTORY
 from tests import live_equal, runs
 from tests.live.drill_page import PAGE, Drill, drills, missing
 from udfs.features import FEATURE_VERSION
@@ -30,6 +34,7 @@ EQUAL = {
     for name in ("accepted_trade_signal_history", "trade_match_history", "open_positions_lots")
 }
 NEW_VERSION = "as of the drill"
+UPGRADED_AT = 1_709_305_200_000  # 15:00
 GIT = f"""#!/bin/sh
 [ "$3" = pull ] || exit 1
 sed -i 's/^FEATURE_VERSION = .*/FEATURE_VERSION = "{NEW_VERSION}"/' "$2/udfs/features/catalog.py"
@@ -84,11 +89,15 @@ def test_drill(place: Path, drill: Drill) -> None:
 
 def check_upgraded(place: Path) -> None:
     """Each row was written by the code of its time, without a hole between."""
-    rows = read_frame("indicator_history", stack=str(place / ".run" / "live" / "drill"))
-    old, new = rows[rows.indicator_version == FEATURE_VERSION], rows[rows.ts > 1_709_305_200_000]
-    assert set(rows.indicator_version) == {FEATURE_VERSION, NEW_VERSION}
-    assert old.ts.max() < new.ts.min()
-    assert set(new.indicator_version) == {NEW_VERSION}
+    stack = read(place / ".run" / "live" / "drill")
+    assert stack is not None
+    with open_client(stack.store) as client:
+        rows = reading.read(client, INDICATOR_HISTORY).to_pylist()
+    ts: dict[str, list[int]] = {}
+    for row in rows:
+        ts.setdefault(row["indicator_version"], []).append(row["ts"])
+    assert set(ts) == {FEATURE_VERSION, NEW_VERSION}
+    assert max(ts[FEATURE_VERSION]) <= UPGRADED_AT < min(ts[NEW_VERSION])
 
 
 def check_equal(place: Path) -> None:
