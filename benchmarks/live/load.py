@@ -9,7 +9,6 @@ is seen. Asked for: no lag that grows within ten minutes, and less than 10 GiB o
 processes of the stack. Exit code 1 where either fails; then it says which process was the limit.
 """
 
-import asyncio
 import signal
 import sys
 import tempfile
@@ -20,6 +19,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from benchmarks.live import latency
 from benchmarks.live.latency import (
     MINUTE_MS,
     START,
@@ -66,6 +66,7 @@ def main() -> None:
     )
     tree = configuration(symbols, strategies) | {
         "run.id": "load",
+        "store.kind": "fluss",
         "live.task_managers": managers,
         "live.parallelism": parallelism,
     }
@@ -96,15 +97,9 @@ def feed(
         SymbolSpec(f"S{n:02d}USD", 100.0 + n, 4, 0.04, 0.5, 30.0, 1.0, 3) for n in range(symbols)
     ]
     bars = simulate(7, specs, START, WARM_MINUTES + minutes + 1)
-    seen: Seen = {}
-    ready, done = threading.Event(), threading.Event()
-    where = client.place
-    watching = threading.Thread(
-        target=lambda: asyncio.run(watch(where.bootstrap, where.database, seen, {}, ready, done)),
-        daemon=True,
-    )
-    watching.start()
-    ready.wait()
+    all_seen, done = latency.Seen(), threading.Event()
+    watching = watch(client.place, all_seen, done)
+    seen = all_seen.at
 
     def write(minute: int) -> int:
         tick = START + (minute + 1) * MINUTE_MS
@@ -130,7 +125,8 @@ def feed(
             time.sleep(0.1)
     time.sleep(1)
     done.set()
-    watching.join()
+    for thread in watching:
+        thread.join()
     return written, seen, watched
 
 
