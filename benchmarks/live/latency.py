@@ -176,7 +176,8 @@ def watch(place: StorePlace, seen: Seen, done: threading.Event) -> list[threadin
         calls = [partial(watch_topic, table) for table in (PROGRESS, ACCEPTED_TRADE_SIGNAL_HISTORY)]
     else:
         calls = [lambda *given: asyncio.run(watch_fluss(*given))]
-    threads = [threading.Thread(target=one, args=(place, seen, ready, done)) for one in calls]
+    given = (place, seen, ready, done)
+    threads = [threading.Thread(target=one, args=given, daemon=True) for one in calls]
     for thread in threads:
         thread.start()
     for _ in threads:

@@ -19,11 +19,11 @@ from typing import NamedTuple
 
 import numpy as np
 
-from benchmarks.live import latency
 from benchmarks.live.latency import (
     MINUTE_MS,
     START,
     WARM_MINUTES,
+    Seen,
     bar_row,
     configuration,
     wait_for,
@@ -44,7 +44,7 @@ SETTLE_S = 20  # after the burst that warms the features
 MOST_MEMORY_MB = 10 * 1024
 MOST_GROWTH_S = 1.0  # of lag, by the line through all minutes, from the first to the last
 BEHIND_S = 120
-Seen = dict[tuple[str, str, int], float]  # when it was seen by stage, "last" and tick
+At = dict[tuple[str, str, int], float]  # when it was seen by stage, "last" and tick
 
 
 class Lag(NamedTuple):
@@ -91,13 +91,13 @@ def main() -> None:
 
 def feed(
     client: Client, folder: Path, symbols: int, minutes: int, seconds: float
-) -> tuple[dict[int, float], Seen, Watch]:
+) -> tuple[dict[int, float], At, Watch]:
     """Warm up, then write at the pace; when each minute was written, and what was seen when."""
     specs = [
         SymbolSpec(f"S{n:02d}USD", 100.0 + n, 4, 0.04, 0.5, 30.0, 1.0, 3) for n in range(symbols)
     ]
     bars = simulate(7, specs, START, WARM_MINUTES + minutes + 1)
-    all_seen, done = latency.Seen(), threading.Event()
+    all_seen, done = Seen(), threading.Event()
     watching = watch(client.place, all_seen, done)
     seen = all_seen.at
 
@@ -130,7 +130,7 @@ def feed(
     return written, seen, watched
 
 
-def lag(stage: str, written: dict[int, float], seen: Seen) -> Lag | None:
+def lag(stage: str, written: dict[int, float], seen: At) -> Lag | None:
     """The stage's lag; None where it has not told some minute by the end."""
     ticks = sorted(written)
     if any((stage, "last", tick) not in seen for tick in ticks):

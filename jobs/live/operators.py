@@ -208,9 +208,7 @@ class WorkOperator(KeyedProcessFunction):  # type: ignore[misc]
         facts = _stored(runtime_context, FACTS, self._stage.memory_ttl_ms)
         self._memory = Memory(facts, _stored(runtime_context, KEPT))
         self._timers: dict[str, int] = {}  # the next one of each key that has any
-        self._held: dict[
-            str, bytes | None
-        ] = {}  # a copy of each key's state, which nobody else has
+        self._held: dict[str, bytes | None] = {}  # each key's state, as it was kept last
 
     def process_element(self, value: str, ctx: KeyedProcessFunction.Context) -> Iterator[Out]:
         """A bundle, or what order has to say to tell."""
