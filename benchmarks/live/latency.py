@@ -38,7 +38,8 @@ START = 1_711_756_800_000
 MINUTE_MS = 60_000
 STALL = 3  # times the median
 WARM_MINUTES = 120  # written at once before, so that features have values
-SETTLE_S = 20  # after that burst
+WARM_LIMIT_S = 600  # for that burst
+SETTLE_S = 20  # after it
 STAGES = ("indicators", "strategies", "broker", "engine", "tradepicker")
 KINDS: tuple[tuple[str, dict[str, Any]], ...] = (
     ("ema_cross", {"fast": 3, "slow": 8}),
@@ -140,7 +141,7 @@ def measure(place: StorePlace, symbols: int, minutes: int, seconds: float) -> No
             written[tick] = time.perf_counter()
             client.write(Writing(PROGRESS, [("feed", "main", tick, len(rows))]))
             if minute == WARM_MINUTES - 1:
-                wait_for(lambda tick=tick: all((one, "last", tick) in seen for one in STAGES))  # type: ignore[misc]
+                wait_for(partial(worked, seen, tick), WARM_LIMIT_S)
                 time.sleep(SETTLE_S)
             if minute >= WARM_MINUTES:
                 time.sleep(max(0.0, seconds - (time.perf_counter() - began)))
@@ -160,9 +161,14 @@ def bar_row(symbol: str, bars: Any, at: int) -> tuple[Any, ...]:
     return tuple(row[column.name] for column in PRICE_1M_HISTORY.stored)
 
 
-def wait_for(holds: Any) -> None:
-    """Up to two minutes."""
-    deadline = time.monotonic() + 120
+def worked(seen: Mapping[tuple[str, str, int], float], tick: int) -> bool:
+    """Whether all stages have told the tick."""
+    return all((stage, "last", tick) in seen for stage in STAGES)
+
+
+def wait_for(holds: Any, limit_s: float = 120) -> None:
+    """Up to so many seconds."""
+    deadline = time.monotonic() + limit_s
     while not holds():
         if time.monotonic() > deadline:
             sys.exit("the stages did not come to the end of the bars")

@@ -14,6 +14,7 @@ import sys
 import tempfile
 import threading
 import time
+from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
@@ -21,13 +22,16 @@ import numpy as np
 
 from benchmarks.live.latency import (
     MINUTE_MS,
+    STAGES,
     START,
+    WARM_LIMIT_S,
     WARM_MINUTES,
     Seen,
     bar_row,
     configuration,
     wait_for,
     watch,
+    worked,
 )
 from benchmarks.live.machine import MIB, Watch
 from jobs.stack import control, ending
@@ -38,7 +42,6 @@ from schemas.market import PRICE_1M_HISTORY
 from schemas.ops import PROGRESS, PROGRESS_GAPS
 from udfs.simulate import SymbolSpec, simulate
 
-STAGES = ("indicators", "strategies", "broker", "engine", "tradepicker")
 LAST = "tradepicker"
 SETTLE_S = 20  # after the burst that warms the features
 MOST_MEMORY_MB = 10 * 1024
@@ -111,7 +114,9 @@ def feed(
 
     for minute in range(WARM_MINUTES):
         warm = write(minute)
-    wait_for(lambda: (LAST, "last", warm) in seen)
+    began = time.perf_counter()
+    wait_for(partial(worked, seen, warm), WARM_LIMIT_S)
+    print(f"{WARM_MINUTES} minutes at once took {time.perf_counter() - began:.0f} s", flush=True)
     time.sleep(SETTLE_S)
     written: dict[int, float] = {}
     with Watch(folder) as watched:

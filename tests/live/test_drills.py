@@ -21,8 +21,11 @@ from jobs.stack.state import read
 from jobs.store import reading
 from jobs.store.client import open_client
 from schemas.market import INDICATOR_HISTORY
+from schemas.table import Kind
+from schemas.tables import TABLES
 from tests import live_equal, runs
 from tests.live.drill_page import PAGE, Drill, drills, missing
+from tests.live.test_making import made_tables
 from udfs.features import FEATURE_VERSION
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -55,10 +58,10 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     git.write_text(GIT)
     git.chmod(0o755)
     yield folder
-    stack = folder / ".run" / "live" / "drill"
-    supervisor = processes.supervisor_of(stack)
-    processes.end([] if supervisor is None else [supervisor], 60)
-    processes.end_servers(stack, 20)
+    for stack in sorted((folder / ".run" / "live").glob("drill*")):
+        supervisor = processes.supervisor_of(stack)
+        processes.end([] if supervisor is None else [supervisor], 60)
+        processes.end_servers(stack, 20)
 
 
 def environment(place: Path) -> dict[str, str]:
@@ -85,6 +88,8 @@ def test_drill(place: Path, drill: Drill) -> None:
         check_upgraded(place)
     if drill.title == "Restore":
         check_equal(place)
+    if drill.title == "Retention":
+        check_retention(place)
 
 
 def check_upgraded(place: Path) -> None:
@@ -98,6 +103,19 @@ def check_upgraded(place: Path) -> None:
         ts.setdefault(row["indicator_version"], []).append(row["ts"])
     assert set(ts) == {FEATURE_VERSION, NEW_VERSION}
     assert max(ts[FEATURE_VERSION]) <= UPGRADED_AT < min(ts[NEW_VERSION])
+
+
+def check_retention(place: Path) -> None:
+    """What was kept has rows, and the store itself says how long it keeps the new run's."""
+    for name in ("matches", "reports"):
+        assert pq.read_metadata(place / f"{name}.parquet").num_rows > 0, name
+    stack = read(place / ".run" / "live" / "drill-2")
+    assert stack is not None
+    with open_client(stack.store) as client:
+        made = client.call(made_tables)
+    for name, info in made.items():
+        kept = "30 d" if TABLES[name].kind is Kind.HISTORY else "7 d"
+        assert info.get_properties().get("table.log.ttl") == kept, name
 
 
 def check_equal(place: Path) -> None:

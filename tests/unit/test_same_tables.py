@@ -1,6 +1,7 @@
 """However bars are cut, split or merged, a run's tables are the same, and match the golden."""
 
 from pathlib import Path
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.csv
@@ -32,7 +33,14 @@ def test_two_runs_are_equal(bars: Path, whole: Path, tmp_path: Path) -> None:
     again = run(config(str(bars / "*.parquet")), tmp_path).folder
     assert_same_folders(whole, again)
     for path in whole.glob("*.parquet"):
+        assert _columns(path) == _columns(again / path.name), path.name
         assert path.read_bytes() == (again / path.name).read_bytes(), path.name
+
+
+def _columns(path: Path) -> list[dict[str, Any]]:
+    """What the file tells of each column of each row group: encodings, sizes, statistics."""
+    groups = pq.ParquetFile(path).metadata.to_dict()["row_groups"]
+    return [column for group in groups for column in group["columns"]]
 
 
 @pytest.mark.parametrize("piece_rows", [1, 61, 4_999])
