@@ -86,6 +86,8 @@ class FlussClient:
     ) -> None:
         # What the store's client still does when Python ends would end the process by a signal.
         self._drop(STOP_GRACE_S)
+        # A write that is left to a store that is away is no news; asyncio would print it.
+        self._loop.set_exception_handler(lambda loop, context: None)
         self._loop.call_soon_threadsafe(self._loop.stop)
         self._thread.join(STOP_GRACE_S)
 
