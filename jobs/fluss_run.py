@@ -6,8 +6,9 @@
 import asyncio
 import socket
 import time
-from collections.abc import Iterator, Mapping
-from contextlib import AbstractContextManager, contextmanager
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager, suppress
+from functools import partial
 from pathlib import Path
 
 import fluss
@@ -19,6 +20,7 @@ from jobs.servers import (
     START_TIMEOUT_S,
     Running,
     Server,
+    check_lives,
     has_ended,
     run,
     run_in_foreground,
@@ -29,6 +31,7 @@ from jobs.store.login import fluss_settings
 from udfs.errors import ConfigError
 
 ANSWER_TIMEOUT_S = 1.0
+PAUSE_S = 0.1
 
 
 def running(store: Store) -> AbstractContextManager[Running[Store]]:
@@ -48,14 +51,15 @@ def local_store(
         yield started.store
 
 
-def revive(running: Running[Store]) -> list[str]:
-    """Start each process that has not been started or has ended; their names.
+def revive(running: Running[Store], wait_s: float = 0.0) -> list[str]:
+    """Start each process that has not been started or has ended, after `wait_s`; their names.
 
     The coordinator comes last, and it is ended first where no tablet server is left.
     One that sees the tablet server go takes its tables from it; back as a follower of nobody the
     tablet server cuts each log at its last checkpoint, and what it acknowledged in the seconds
     before is lost. One that starts later finds tables and servers as they were, and the log is
     kept. While other tablet servers live, replicas there take over, if each table has them.
+    ConfigError where one ends meanwhile: then the coordinator is ended too, as it would see that.
     """
     store, processes, _ = running
     zookeeper, *tablets, coordinator = store.servers
@@ -66,41 +70,55 @@ def revive(running: Running[Store]) -> list[str]:
         processes[coordinator.name].kill()
         processes[coordinator.name].wait()
         gone.append(coordinator)
+    time.sleep(wait_s)
     if zookeeper in gone:
         _start(running, zookeeper)
     if alone:
-        wait_for_sessions(store, 0)
+        wait_for_sessions(running, 0)
     for server in lost:
         mend(store.folder / "data" / server.name)
         _start(running, server)
     if alone:
-        wait_for_sessions(store, len(tablets))
+        wait_for_sessions(running, len(tablets))
     if coordinator in gone:
         _start(running, coordinator)
     if gone:
-        wait_for_tablets(store)
+        wait_for_tablets(running)
     return [server.name for server in gone]
 
 
 def _start(running: Running[Store], server: Server) -> None:
-    running.processes[server.name] = start(server, running.lock)
-    wait_for_port(server, running.processes[server.name])
+    store, processes, lock = running
+    beside = [one for one in store.servers if not has_ended(processes.get(one.name))]
+    processes[server.name] = start(server, lock)
+    wait_for_port(server, processes[server.name], partial(_check_all, running, beside))
 
 
-def wait_for_sessions(store: Store, servers: int) -> None:
+def _check_all(running: Running[Store], servers: Sequence[Server]) -> None:
+    """ConfigError where one of these has ended, and no coordinator any more."""
+    store, processes, _ = running
+    for server in servers:
+        if has_ended(processes[server.name]):
+            coordinator = processes.get(store.servers[-1].name)
+            if coordinator is not None:
+                coordinator.kill()
+                coordinator.wait()
+            check_lives(server, processes[server.name])
+
+
+def wait_for_sessions(running: Running[Store], servers: int) -> None:
     """Return once ZooKeeper believes that as many tablet servers and no coordinator live.
 
     Servers that were killed count until their sessions end, so wait for 0 before new ones start.
     """
-    deadline = time.monotonic() + START_TIMEOUT_S
-    while time.monotonic() < deadline:
+    store = running.store
+    for _ in tries(running, store.servers[: 1 + servers]):
         answer = _ask_zookeeper(store.ports.zookeeper)
         known = answer.count(b"/fluss/tabletservers/ids/")
         led = b"/fluss/coordinators/" in answer
         # Before ZooKeeper has read its own data it answers something else, or nothing.
         if b"SessionTracker" in answer and known == servers and not led:
             return
-        time.sleep(0.1)
     raise ConfigError(f"the ZooKeeper at {store.zookeeper} knows other servers than this store's")
 
 
@@ -113,20 +131,26 @@ def _ask_zookeeper(port: int) -> bytes:
         return b""
 
 
-def wait_for_tablets(store: Store) -> None:
+def wait_for_tablets(running: Running[Store]) -> None:
     """Return once the coordinator knows all tablet servers: before, it refuses new tables."""
-    deadline = time.monotonic() + START_TIMEOUT_S
-    while time.monotonic() < deadline:
-        try:
+    store = running.store
+    for _ in tries(running, store.servers):
+        with suppress(fluss.FlussError):  # the coordinator is not ready yet
             if asyncio.run(_count_tablets(store)) >= len(store.ports.tablets):
                 return
-        except fluss.FlussError:
-            pass  # the coordinator is not ready yet
-        time.sleep(0.05)
     raise ConfigError(
         f"the coordinator does not see all tablet servers after {START_TIMEOUT_S} s: "
         f"see {store.folder / 'log'}"
     )
+
+
+def tries(running: Running[Store], servers: Sequence[Server]) -> Iterator[None]:
+    """As many as the time for a start allows; ConfigError at once where one of these has ended."""
+    deadline = time.monotonic() + START_TIMEOUT_S
+    while time.monotonic() < deadline:
+        _check_all(running, servers)
+        yield
+        time.sleep(PAUSE_S)
 
 
 async def _count_tablets(store: Store) -> int:

@@ -51,8 +51,9 @@ def local_store(
         yield started.store
 
 
-def revive(running: Running[Store]) -> list[str]:
-    """Start each process that has not been started or has ended; their names."""
+def revive(running: Running[Store], wait_s: float = 0.0) -> list[str]:
+    """Start each process that has not been started or has ended, after `wait_s`; their names."""
+    time.sleep(wait_s)
     store, processes, _ = running
     gone = [server for server in store.servers if has_ended(processes.get(server.name))]
     for server in gone:

@@ -197,11 +197,17 @@ def check_port(name: str, port: int) -> None:
             raise ConfigError(f"port {port} of {name}: {error.strerror}") from None
 
 
-def wait_for_port(server: Server, process: subprocess.Popen[bytes]) -> None:
-    """Return once the process listens, which it does before the others know of it."""
+def wait_for_port(
+    server: Server, process: subprocess.Popen[bytes], look: Callable[[], None] = lambda: None
+) -> None:
+    """Return once the process listens, which it does before the others know of it.
+
+    `look` is called all the while, to raise where there is no use in waiting.
+    """
     deadline = time.monotonic() + START_TIMEOUT_S
     while time.monotonic() < deadline:
         check_lives(server, process)
+        look()
         with socket.socket() as probe:
             if probe.connect_ex((HOST, server.port)) == 0:
                 return

@@ -50,7 +50,8 @@ LEAST_HEAP_MB, GOOD_HEAP_MB = 48, 64
 class Command(NamedTuple):
     """How a process is started, where it logs, and where it runs (None: the stack's folder).
 
-    `nice` is how much it yields to others where processors are short, as in nice(1).
+    `nice` is how much it yields to others where processors are short, as in nice(1). `rest` is
+    where a JobManager answers: one that lives and leads nothing is started anew.
     """
 
     name: str
@@ -58,6 +59,7 @@ class Command(NamedTuple):
     log: Path
     place: Path | None = None
     nice: int = 0
+    rest: str | None = None
 
 
 class Division(NamedTuple):
@@ -166,7 +168,8 @@ def commands(stack: Stack, live: LiveConfig) -> list[Command]:
     )
     port = stack.ports.flink_metrics
     own = (f"{METRICS_PORT}={port}",)
-    found = [_server(stack, "jobmanager", JOBMANAGER_MAIN, (f"-Xmx{JOBMANAGER_HEAP}",), own)]
+    manager = _server(stack, "jobmanager", JOBMANAGER_MAIN, (f"-Xmx{JOBMANAGER_HEAP}",), own)
+    found = [manager._replace(rest=stack.rest)]
     for number in range(live.task_managers):
         name = f"taskmanager-{number}"
         # A known name: one that comes back replaces the one that was killed at once, and nobody

@@ -58,6 +58,17 @@ def jobs_of(
     return found, problems
 
 
+def leads(address: str) -> bool:
+    """Whether a JobManager answers, and none of its kind is still to be elected."""
+    try:
+        with urllib.request.urlopen(f"{address}/overview", timeout=PATIENCE_S):
+            return True
+    except urllib.error.HTTPError as error:
+        return error.code != http.HTTPStatus.SERVICE_UNAVAILABLE
+    except (OSError, http.client.HTTPException):
+        return False
+
+
 class Flink(NamedTuple):
     """A JobManager by its address. Names of its jobs begin with `prefix`, which is left out."""
 

@@ -198,9 +198,8 @@ def keep_store(runner: ModuleType, running: Running[Store], told: Told) -> NoRet
             wait = after_failure(wait, time.monotonic() - revived)
             if wait.seconds:
                 log(f"the store ended {wait.failures} times in a row: waiting {wait.seconds:.0f} s")
-                time.sleep(wait.seconds)
             try:
-                runner.revive(running)
+                runner.revive(running, wait.seconds)
                 tell_store(running, told)
             except ConfigError as error:
                 stop(running.processes)

@@ -11,12 +11,14 @@ from typing import NamedTuple
 
 from jobs.cluster import end
 from jobs.stack.flink import Command
-from jobs.stack.rest import reason
+from jobs.stack.rest import leads, reason
 from jobs.stack.state import ENDED, RUNNING, WAITING
 
 POLL_S = 0.2
 STEADY_S = 60.0  # what has lived that long has not failed at its start
 LONGEST_WAIT_S = 30.0
+ASK_S = 5.0
+LEADERLESS_S = 90.0  # a start takes some 10 s, an election one; more while ZooKeeper is away
 STOP_TIMEOUT_S = 20.0
 NOTIFIER, SECRETS = "notifier", "TRADEFLOW_NOTIFY_"
 ERRORS = ("Caused by: ", " ERROR ", "Exception", "Error: ")
@@ -52,6 +54,9 @@ class _Child:
     wait: Wait = NO_WAIT
     since: float = 0.0
     not_before: float = 0.0
+    asked: float = 0.0  # when it was asked last whether it leads
+    led: float = 0.0  # when it did, as far as is known
+    fault: str = ""  # for which it was killed
     said: tuple[int, ...] = ()  # bytes of its log and output before it was started
 
 
@@ -106,16 +111,36 @@ def _look_after(child: _Child, variables: Mapping[str, str], folder: Path, told:
         if now >= child.not_before:
             child.said = tuple(len(_bytes(file)) for file in _files(child.command))
             child.process, child.since = _start(child.command, variables, folder), now
+            child.asked = child.led = now
+            child.fault = ""
             told(name, RUNNING, child.process.pid, "")
         return
     code = child.process.poll()
     if code is None:
+        if _leads_nothing(child, now):
+            child.fault = f", killed as it led nothing for {LEADERLESS_S:.0f} s"
+            child.process.kill()
         return
     lived_s = now - child.since
     child.process = None
     child.wait = after_failure(child.wait, lived_s)
     child.not_before = now + child.wait.seconds
     told(name, WAITING, None, _why(child, code, lived_s))
+
+
+def _leads_nothing(child: _Child, now: float) -> bool:
+    """Whether it is a JobManager that has not led, or not answered, for long.
+
+    Where a session of ZooKeeper was lost twice, its election may wait for ever for an entry that it
+    has left itself (Curator's LeaderLatch).
+    """
+    rest = child.command.rest
+    if rest is None or now - child.asked < ASK_S:
+        return False
+    child.asked = now
+    if leads(rest):
+        child.led = now
+    return now - child.led > LEADERLESS_S
 
 
 def _start(command: Command, variables: Mapping[str, str], folder: Path) -> subprocess.Popen[bytes]:
@@ -144,7 +169,7 @@ def _environment(command: Command, variables: Mapping[str, str]) -> dict[str, st
 def _why(child: _Child, code: int, lived_s: float) -> str:
     """Why a process ended, in one line."""
     wait = child.wait
-    text = f"{ending(code)} after {lived_s:.0f} s"
+    text = f"{ending(code)} after {lived_s:.0f} s{child.fault}"
     if wait.seconds:
         text += f", {wait.failures} times in a row; the next start in {wait.seconds:.0f} s"
     if code > 0 and lived_s < STEADY_S:

@@ -2,6 +2,8 @@
 
 import asyncio
 import subprocess
+import threading
+import time
 from pathlib import Path
 
 import fluss
@@ -9,6 +11,7 @@ import pyarrow as pa
 import pytest
 
 from jobs import fluss_run, fluss_store
+from jobs.servers import START_TIMEOUT_S, stop
 from udfs.errors import ConfigError
 
 TABLE = fluss.TablePath("test", "facts")
@@ -76,6 +79,34 @@ def test_rows_outlive_a_kill_and_a_stop(tmp_path: Path, is_killed: bool) -> None
         asyncio.run(_write(store, [("a", "third"), ("c", "first")]))
         assert asyncio.run(_read(store)) == [("a", "first"), ("b", "first"), ("c", "first")]
     assert not _processes(tmp_path)
+
+
+@pytest.mark.parametrize("wait_s", [0.0, 2.0])
+def test_a_kill_while_it_is_revived_is_seen_at_once(tmp_path: Path, wait_s: float) -> None:
+    store = fluss_store.configure(tmp_path, fluss_store.free_ports())
+    with fluss_run.running(store) as started:
+        asyncio.run(_write(store, [("a", "first")]))
+        old = started.processes["coordinator"]
+        old.kill()
+        old.wait()
+
+        def kill_the_tablet_server() -> None:
+            while started.processes["coordinator"] is old:
+                time.sleep(0.01)
+            time.sleep(wait_s)
+            started.processes["tablet-0"].kill()
+
+        killing = threading.Thread(target=kill_the_tablet_server)
+        killing.start()
+        began = time.monotonic()
+        with pytest.raises(ConfigError, match="tablet-0 ended with code -9"):
+            fluss_run.revive(started)
+        killing.join()
+        assert time.monotonic() - began < START_TIMEOUT_S / 3
+        stop(started.processes)
+        assert fluss_run.revive(started) == ["zookeeper", "tablet-0", "coordinator"]
+        asyncio.run(_write(store, [("a", "second"), ("b", "first")]))
+        assert asyncio.run(_read(store)) == [("a", "first"), ("b", "first")]
 
 
 def test_a_taken_port_is_named(tmp_path: Path) -> None:

@@ -17,6 +17,7 @@ import pytest
 from cli import live_options
 from cli.logs import last_lines, log_of
 from jobs import jar_patches, jvm
+from jobs.cluster import free_port
 from jobs.stack import (
     checks,
     flink,
@@ -365,6 +366,40 @@ def test_what_ends_is_started_again_and_told(tmp_path: Path) -> None:
     assert "2 times in a row; the next start in 1 s" in second
     assert [now for name, now, _ in told if name == "good"][:2] == ["running", "waiting"]
     assert not any(processes.lives(pid) for pid in pids)
+
+
+LEADERLESS = """
+import http.server, sys
+class Answer(http.server.BaseHTTPRequestHandler):
+    def do_GET(self):
+        self.send_error(int(sys.argv[2]))
+http.server.HTTPServer(("127.0.0.1", int(sys.argv[1])), Answer).serve_forever()
+"""
+
+
+def test_a_jobmanager_that_leads_nothing_is_started_anew(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(watch, "ASK_S", 0.1)
+    monkeypatch.setattr(watch, "LEADERLESS_S", 4.0)
+    told: list[tuple[str, str]] = []
+    commands = []
+    for name, code in (("leaderless", 503), ("well", 500)):
+        port = free_port()
+        words = (sys.executable, "-c", LEADERLESS, str(port), str(code))
+        rest = f"http://127.0.0.1:{port}"
+        commands.append(flink.Command(name, words, tmp_path / f"{name}.log", rest=rest))
+    with watch.kept_alive(
+        lambda: commands,
+        dict(os.environ),
+        tmp_path,
+        lambda name, _, __, why: told.append((name, why)),
+    ):
+        deadline = time.monotonic() + 20
+        while not any("killed as it led nothing" in why for _, why in told):
+            assert time.monotonic() < deadline
+            time.sleep(0.05)
+    assert {name for name, why in told if why} == {"leaderless"}
 
 
 # ---- what watches ----------------------------------------------------------------------------
