@@ -74,7 +74,7 @@ def run(site: Site, asked: Any, bounded: Path | None, ends: dict[str, int]) -> r
         try:
             pace = Pace(limit_s=asked.minutes * 60)
             look = partial(look_for_zombies, site, feeder, watcher)
-            outcomes = disturb(faults, hand, feeder, watcher, pace, say, look)
+            outcomes.extend(disturb(faults, hand, feeder, watcher, pace, say, look))
             problem = feeder.finish(FINISH_PATIENCE_S)
         except StandstillError as error:
             problem = str(error)

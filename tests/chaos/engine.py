@@ -2,7 +2,7 @@
 
 import math
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import NamedTuple
 
 from tests.chaos.faults import Fault
@@ -54,12 +54,11 @@ def disturb(
     pace: Pace,
     note: Callable[[str], None],
     inspect: Inspect = lambda fault: (),
-) -> list[Outcome]:
-    """Do all faults; StandstillError where the run does not go on after one.
+) -> Iterator[Outcome]:
+    """Do all faults, one for each outcome; StandstillError where the run does not go on after one.
 
     `inspect` is asked after each what is wrong, once the run goes on.
     """
-    found: list[Outcome] = []
     wait_until(lambda: watcher.told().gate is not None, FIRST_S, "the gate has told nothing")
     until = time.monotonic() + pace.limit_s
     with nothing_paused(hand):
@@ -77,9 +76,9 @@ def disturb(
             stood_s, back_s = watcher.stood_s(began, time.monotonic())
             if is_last or not faults[number + 1].is_together:
                 wrong = tuple(inspect(fault))
-            found.append(Outcome(fault, was_there, stood_s, back_s, wrong))
-            note(line(found[-1], watcher))
-    return found
+            found = Outcome(fault, was_there, stood_s, back_s, wrong)
+            note(line(found, watcher))
+            yield found
 
 
 def settle(fault: Fault, hand: Hand, feeder: Feeder, watcher: Watcher, pace: Pace) -> None:

@@ -28,7 +28,7 @@ def test_ten_kills_leave_no_trace(stack: Path, tmp_path: Path) -> None:
         assert sum(one.how == KILL for one in faults) == KILLS
         with Watcher(site) as watcher, Feeder(site, "60x", tmp_path / "feeder.log") as feeder:
             hand = Hand(site, feeder, tmp_path / "up.log")
-            found = disturb(faults, hand, feeder, watcher, PACE, print)
+            found = list(disturb(faults, hand, feeder, watcher, PACE, print))
             assert feeder.finish(patience_s=120) == ""
         assert sum(one.was_there for one in found) >= KILLS
         time.sleep(1)
