@@ -67,8 +67,7 @@ def revive(running: Running[Store], wait_s: float = 0.0) -> list[str]:
     lost = [server for server in tablets if server in gone]
     alone = bool(lost) and len(lost) == len(tablets)  # no other replica is left
     if alone and coordinator not in gone:
-        processes[coordinator.name].kill()
-        processes[coordinator.name].wait()
+        _end_coordinator(running)
         gone.append(coordinator)
     time.sleep(wait_s)
     if zookeeper in gone:
@@ -88,22 +87,30 @@ def revive(running: Running[Store], wait_s: float = 0.0) -> list[str]:
 
 
 def _start(running: Running[Store], server: Server) -> None:
+    """Start it, while all that come before it live, and what lives besides lives on."""
     store, processes, lock = running
-    beside = [one for one in store.servers if not has_ended(processes.get(one.name))]
+    at = store.servers.index(server)
+    later = [one for one in store.servers[at + 1 :] if not has_ended(processes.get(one.name))]
+    look = partial(_check_all, running, [*store.servers[:at], *later])
+    look()
     processes[server.name] = start(server, lock)
-    wait_for_port(server, processes[server.name], partial(_check_all, running, beside))
+    wait_for_port(server, processes[server.name], look)
 
 
 def _check_all(running: Running[Store], servers: Sequence[Server]) -> None:
     """ConfigError where one of these has ended, and no coordinator any more."""
-    store, processes, _ = running
     for server in servers:
-        if has_ended(processes[server.name]):
-            coordinator = processes.get(store.servers[-1].name)
-            if coordinator is not None:
-                coordinator.kill()
-                coordinator.wait()
-            check_lives(server, processes[server.name])
+        if has_ended(running.processes[server.name]):
+            _end_coordinator(running)
+            check_lives(server, running.processes[server.name])
+
+
+def _end_coordinator(running: Running[Store]) -> None:
+    """At once, before it sees that a tablet server has gone."""
+    coordinator = running.processes.get(running.store.servers[-1].name)
+    if coordinator is not None:
+        coordinator.kill()
+        coordinator.wait()
 
 
 def wait_for_sessions(running: Running[Store], servers: int) -> None:

@@ -81,8 +81,10 @@ def test_rows_outlive_a_kill_and_a_stop(tmp_path: Path, is_killed: bool) -> None
     assert not _processes(tmp_path)
 
 
-@pytest.mark.parametrize("wait_s", [0.0, 2.0])
-def test_a_kill_while_it_is_revived_is_seen_at_once(tmp_path: Path, wait_s: float) -> None:
+@pytest.mark.parametrize(("wait_s", "is_started"), [(0.0, True), (2.0, True), (0.5, False)])
+def test_a_kill_while_it_is_revived_is_seen_at_once(
+    tmp_path: Path, wait_s: float, is_started: bool
+) -> None:
     store = fluss_store.configure(tmp_path, fluss_store.free_ports())
     with fluss_run.running(store) as started:
         asyncio.run(_write(store, [("a", "first")]))
@@ -91,7 +93,7 @@ def test_a_kill_while_it_is_revived_is_seen_at_once(tmp_path: Path, wait_s: floa
         old.wait()
 
         def kill_the_tablet_server() -> None:
-            while started.processes["coordinator"] is old:
+            while is_started and started.processes["coordinator"] is old:
                 time.sleep(0.01)
             time.sleep(wait_s)
             started.processes["tablet-0"].kill()
@@ -100,7 +102,7 @@ def test_a_kill_while_it_is_revived_is_seen_at_once(tmp_path: Path, wait_s: floa
         killing.start()
         began = time.monotonic()
         with pytest.raises(ConfigError, match="tablet-0 ended with code -9"):
-            fluss_run.revive(started)
+            fluss_run.revive(started, 0.0 if is_started else 2.0)
         killing.join()
         assert time.monotonic() - began < START_TIMEOUT_S / 3
         stop(started.processes)
