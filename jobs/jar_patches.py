@@ -1,4 +1,4 @@
-"""Changes classes of jars that live runs need: five of Fluss, two of Flink's Prometheus reporter.
+"""Changes classes of jars that live runs need: Fluss's, Kafka's client's, Flink's reporter's.
 
     python -m jobs.jar_patches JARS
 
@@ -14,6 +14,11 @@ then waits until its poll ends, 10 s. Now its poll ends after 50 ms.
 
 The connector's writers look for rows to send as often as rows may wait, every millisecond. Now they
 look once there are some.
+
+A task manager that stood still (SIGSTOP, a machine that sleeps) writes on as it wakes, although its
+jobs go on elsewhere by then. What jobs/live/pulse.py does for Python's part, `Pulse` does here: a
+writer that was opened before such a time sends nothing any more, and its task fails. Time of day
+counts too, since Java's other clock stands while a machine sleeps.
 
 The connector refuses to write a first_row table without a shuffle by bucket before it, as rows of a
 key must come from one task. Here they do: a key of a table belongs to one key of the stage's work.
@@ -37,10 +42,12 @@ from py4j.java_gateway import GatewayParameters, JavaGateway, launch_gateway
 from py4j.protocol import Py4JJavaError
 
 from jobs import jvm
+from jobs.live.pulse import BEAT_S, LIMIT_S
 from udfs.errors import ConfigError
 
 FLUSS = "0.9.1-incubating"
 FLINK = "2.2.1"
+FLINK_KAFKA = "5.0.0-2.2"
 JARS = jvm.REPO / ".run" / "jars"
 TOOL = "javassist-*.jar"
 STAMP = (2020, 1, 1, 0, 0, 0)
@@ -58,6 +65,24 @@ for (java.util.Iterator buckets = $1.keySet().iterator(); buckets.hasNext();) {
 _WAIT = "synchronized (accumulator) { if (!accumulator.hasUnDrained()) accumulator.wait(50L); }"
 _WAKE = "synchronized (this) { notify(); }"
 
+_STOPS = "private final int stops = tradeflow.Pulse.stops();"
+
+
+def _refuse(error: str) -> str:
+    """Nothing of before is sent, nor sent once more; all that wait for an answer get this error."""
+    return f"""
+if (tradeflow.Pulse.stops() != stops) {{
+    maybeAbortBatches(new {error}("this process stood still for more than {LIMIT_S:g} s:"
+        + " its jobs may run elsewhere, so nothing is written that was begun before"));
+    return;
+}}
+"""
+
+
+_FLUSS_ERROR = "org.apache.fluss.exception.FlussRuntimeException"
+KAFKA_CLIENT = "org.apache.flink.kafka.shaded.org.apache.kafka"
+_KAFKA_ERROR = f"{KAFKA_CLIENT}.common.KafkaException"
+
 # A key of a table belongs to one key of work, so to one task.
 _TRUST = "if (true) return;"
 
@@ -67,17 +92,27 @@ $1 = new java.net.InetSocketAddress(
 """
 _FIRST_NAME = r'$1 = $1.split("\\[\\d+\\]| -> ", 2)[0];'
 
-INITIALIZER = ""
+INITIALIZER, FIELD = "", "a field"
 # Constructors are named by the types of their arguments.
 _SERVER_OF_ADDRESS = "(Ljava/net/InetSocketAddress;Lio/prometheus/client/CollectorRegistry;Z)V"
 
 
 class Change(NamedTuple):
-    """Java's code that goes before or after a method's own."""
+    """Java's code that goes before or after a method's own, or a field."""
 
     method: str
     code: str
     before: bool = False
+
+
+class Own(NamedTuple):
+    """A class that is added: Java's code of its fields, constructors and methods."""
+
+    name: str
+    parent: str
+    fields: tuple[str, ...]
+    constructor: str
+    methods: tuple[str, ...]
 
 
 class Patch(NamedTuple):
@@ -87,6 +122,32 @@ class Patch(NamedTuple):
     theirs: str
     ours: str
     changes: Mapping[str, tuple[Change, ...]]
+    added: tuple[Own, ...] = ()
+
+
+PULSE = Own(
+    "tradeflow.Pulse",
+    "java.lang.Thread",
+    fields=(
+        "private static long last = System.nanoTime();",
+        "private static long lastClock = System.currentTimeMillis();",
+        "private static int stops = 0;",
+        "private static final Thread beat = new tradeflow.Pulse();",
+    ),
+    constructor='private Pulse() { super("pulse"); setDaemon(true); start(); }',
+    methods=(
+        f"""
+public static synchronized int stops() {{
+    long now = System.nanoTime(), clock = System.currentTimeMillis();
+    if (now - last > {LIMIT_S * 1e9:.0f}L || clock - lastClock > {LIMIT_S * 1e3:.0f}L) stops++;
+    last = now;
+    lastClock = clock;
+    return stops;
+}}
+""",
+        f"public void run() {{ while (true) {{ Thread.sleep({BEAT_S * 1e3:.0f}L); stops(); }} }}",
+    ),
+)
 
 
 CONNECTOR = Patch(
@@ -98,11 +159,28 @@ CONNECTOR = Patch(
             Change(INITIALIZER, _POLL),
         ),
         "org.apache.fluss.client.write.RecordAccumulator": (Change("append", _WAKE),),
-        "org.apache.fluss.client.write.Sender": (Change("sendWriteData", _WAIT, before=True),),
+        "org.apache.fluss.client.write.Sender": (
+            Change("sendWriteData", _WAIT, before=True),
+            Change(FIELD, _STOPS),
+            Change("sendWriteRequest", _refuse(_FLUSS_ERROR), before=True),
+        ),
         "org.apache.fluss.flink.utils.FlinkConnectorOptionsUtils": (
             Change("validateDistributionModeForMergeEngine", _TRUST, before=True),
         ),
     },
+    (PULSE,),
+)
+KAFKA = Patch(
+    FLINK_KAFKA,
+    f"flink-sql-connector-kafka-{FLINK_KAFKA}.jar",
+    "a-kafka-connector.jar",
+    {
+        f"{KAFKA_CLIENT}.clients.producer.internals.Sender": (
+            Change(FIELD, _STOPS),
+            Change("sendProduceRequest", _refuse(_KAFKA_ERROR), before=True),
+        ),
+    },
+    (PULSE,),
 )
 SERVER = Patch(
     FLUSS,
@@ -130,7 +208,7 @@ REPORTER = Patch(
     },
 )
 # Those of Flink's processes; the server's classes must not be seen there.
-FLINK_PATCHES = (CONNECTOR, REPORTER)
+FLINK_PATCHES = (CONNECTOR, KAFKA, REPORTER)
 PATCHES = (*FLINK_PATCHES, SERVER)
 
 
@@ -166,9 +244,12 @@ def _make(folder: Path, one: Patch, java: Any) -> None:
     part = ours.with_suffix(f".{os.getpid()}")
     try:
         with zipfile.ZipFile(part, "w") as archive:
+            for own in one.added:
+                path = f"{own.name.replace('.', '/')}.class"
+                archive.writestr(zipfile.ZipInfo(path, STAMP), _added(java, pool, own))
             for name, changes in one.changes.items():
                 path = f"{name.replace('.', '/')}.class"
-                archive.writestr(zipfile.ZipInfo(path, STAMP), _changed(pool, name, changes))
+                archive.writestr(zipfile.ZipInfo(path, STAMP), _changed(java, pool, name, changes))
     except Py4JJavaError as error:
         part.unlink()
         why = str(error.java_exception.toString())
@@ -176,9 +257,22 @@ def _make(folder: Path, one: Patch, java: Any) -> None:
     part.replace(ours)
 
 
-def _changed(pool: Any, name: str, changes: tuple[Change, ...]) -> bytes:
+def _added(java: Any, pool: Any, own: Own) -> bytes:
+    made = pool.makeClass(own.name, pool.get(own.parent))
+    made.addConstructor(java.javassist.CtNewConstructor.make(own.constructor, made))
+    for code in own.fields:
+        made.addField(java.javassist.CtField.make(code, made))
+    for code in own.methods:
+        made.addMethod(java.javassist.CtNewMethod.make(code, made))
+    return bytes(made.toBytecode())
+
+
+def _changed(java: Any, pool: Any, name: str, changes: tuple[Change, ...]) -> bytes:
     found = pool.get(name)
     for change in changes:
+        if change.method == FIELD:
+            found.addField(java.javassist.CtField.make(change.code, found))
+            continue
         method = _method(found, change.method)
         (method.insertBefore if change.before else method.insertAfter)(change.code)
     return bytes(found.toBytecode())

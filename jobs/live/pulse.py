@@ -10,6 +10,7 @@ time is given up.
 import threading
 import time
 from collections.abc import Callable
+from functools import partial
 
 from udfs.errors import InvariantError
 
@@ -18,10 +19,14 @@ BEAT_S = 0.5
 LIMIT_S = 5.0
 
 
+# Linux has a clock that also runs while the machine sleeps.
+CLOCK = partial(time.clock_gettime, getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC))
+
+
 class Pulse:
     """Counts how often the process stood still. `clock` gives seconds that also pass meanwhile."""
 
-    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(self, clock: Callable[[], float] = CLOCK) -> None:
         self._clock = clock
         self._last = clock()
         self._stops = 0

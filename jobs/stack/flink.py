@@ -33,7 +33,6 @@ LIBRARIES = (
 JOBMANAGER_MAIN = "org.apache.flink.runtime.entrypoint.StandaloneSessionClusterEntrypoint"
 TASKMANAGER_MAIN = "org.apache.flink.runtime.taskexecutor.TaskManagerRunner"
 CLIENT_MAIN = "org.apache.flink.client.cli.CliFrontend"
-KAFKA_CONNECTOR = "flink-sql-connector-kafka-5.0.0-2.2.jar"
 METRICS_PORT = "metrics.reporter.prom.port"  # one per process
 JOBMANAGER_HEAP = "384m"
 CLIENT_HEAP = "512m"
@@ -73,7 +72,6 @@ class Division(NamedTuple):
 def library_folder() -> Path:
     """The jars of every process; ConfigError where those of `make jars` were not fetched."""
     fetched = [jar for one in jar_patches.FLINK_PATCHES for jar in jar_patches.made(one)]
-    fetched.append(jar_patches.there(jar_patches.JARS / KAFKA_CONNECTOR))
     return jvm.library_folder("lib-live", LIBRARIES, fetched)
 
 
