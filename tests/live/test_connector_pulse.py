@@ -15,6 +15,7 @@ from py4j.protocol import Py4JJavaError
 from jobs import jvm
 from jobs.jar_patches import KAFKA_CLIENT
 from jobs.live.pulse import LIMIT_S
+from jobs.stack import state
 from jobs.stack.flink import library_folder
 from jobs.store import reading
 from jobs.store.client import open_client
@@ -23,7 +24,7 @@ from jobs.store.making import make_tables
 from jobs.store.place import FLUSS, StorePlace
 from schemas.signals import STRATEGY_SIGNAL_LATEST
 from schemas.table import Type
-from tests.local_stores import KINDS, local_store
+from tests.local_stores import KINDS
 
 TABLE = STRATEGY_SIGNAL_LATEST
 TS = 1_711_756_800_000
@@ -103,23 +104,25 @@ def stand_still(pid: int, seconds: float) -> None:
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_what_stood_still_writes_nothing_of_before(kind: str, tmp_path: Path) -> None:
-    with local_store(kind, tmp_path) as started:
-        place = started.store.place("pauses")
-        with open_client(place) as client:
-            make_tables(client)
-            with java() as (gateway, pid):
-                writer = fluss_writer if kind == FLUSS else kafka_writer
-                write = writer(gateway, place)
-                write("first").get()
-                short = write("short")
-                stand_still(pid, SHORT_S)
-                short.get()
-                long = write("long")
-                stand_still(pid, LONG_S)
-                for future in (long, write("after")):
-                    with pytest.raises(Py4JJavaError, match="stood still for more than 5 s"):
-                        future.get()
-                writer(gateway, place)("next").get()  # opened since
-            found = [row["strategy_id"] for row in reading.read(client, TABLE).to_pylist()]
-            assert sorted(found) == ["first", "next", "short"]
+def test_what_stood_still_writes_nothing_of_before(
+    kind: str, stack_of: Callable[[str], Path]
+) -> None:
+    found = state.read(stack_of(kind))
+    assert found is not None
+    place = found.store._replace(database="pauses")
+    with open_client(place) as client, java() as (gateway, pid):
+        make_tables(client)
+        writer = fluss_writer if kind == FLUSS else kafka_writer
+        write = writer(gateway, place)
+        write("first").get()
+        short = write("short")
+        stand_still(pid, SHORT_S)
+        short.get()
+        long = write("long")
+        stand_still(pid, LONG_S)
+        for future in (long, write("after")):
+            with pytest.raises(Py4JJavaError, match="stood still for more than 5 s"):
+                future.get()
+        writer(gateway, place)("next").get()  # opened since
+        rows = reading.read(client, TABLE).to_pylist()
+        assert sorted(row["strategy_id"] for row in rows) == ["first", "next", "short"]
