@@ -106,7 +106,7 @@ $(PREPARED): $(RUNTIME) $(wildcard jobs/runtime.py jobs/jvm.py jobs/training.py)
 	fi
 	@touch $@
 
-$(JARS): pom.xml jobs/jar_patches.py jobs/live/pulse.py
+$(JARS): pom.xml jobs/jar_patches.py jobs/java_classes.py jobs/live/pulse.py
 	@echo "jars: copying the jars of pom.xml to .run/jars (210 MB)"
 	@rm -rf .run/jars.part
 	@mkdir -p $(@D)

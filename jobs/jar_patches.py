@@ -16,12 +16,14 @@ The connector's writers look for rows to send as often as rows may wait, every m
 look once there are some.
 
 A task manager that stood still (SIGSTOP, a machine that sleeps) writes on as it wakes, although its
-jobs go on elsewhere by then. What jobs/live/pulse.py does for Python's part, `Pulse` does here: a
-writer that was opened before such a time sends nothing any more, and its task fails. Time of day
-counts too, since Java's other clock stands while a machine sleeps.
+jobs go on elsewhere by then. Now a writer that was opened before such a time sends nothing, and
+its task fails. jobs/live/pulse.py does the same for Python's part.
 
 The connector refuses to write a first_row table without a shuffle by bucket before it, as rows of a
 key must come from one task. Here they do: a key of a table belongs to one key of the stage's work.
+
+PyFlink in thread mode fills one row of Java's again and again, so an array of rows has the last one
+many times. Now each row is one of its own.
 
 The reporter listens on all interfaces, and has no setting for it. Now it listens on loopback,
 unless Java's property tradeflow.metrics.host names another address (a container's must be reached).
@@ -41,8 +43,9 @@ from typing import Any, NamedTuple
 from py4j.java_gateway import GatewayParameters, JavaGateway, launch_gateway
 from py4j.protocol import Py4JJavaError
 
-from jobs import jvm
-from jobs.live.pulse import BEAT_S, LIMIT_S
+from jobs import java_classes, jvm
+from jobs.java_classes import STAMP
+from jobs.live.pulse import LIMIT_S
 from udfs.errors import ConfigError
 
 FLUSS = "0.9.1-incubating"
@@ -50,7 +53,6 @@ FLINK = "2.2.1"
 FLINK_KAFKA = "5.0.0-2.2"
 JARS = jvm.REPO / ".run" / "jars"
 TOOL = "javassist-*.jar"
-STAMP = (2020, 1, 1, 0, 0, 0)
 
 _POLL = "POLL_TIMEOUT = java.time.Duration.ofMillis(50L);"
 # Not under the lock of a replica: an answer may need those of others.
@@ -86,6 +88,8 @@ _KAFKA_ERROR = f"{KAFKA_CLIENT}.common.KafkaException"
 # A key of a table belongs to one key of work, so to one task.
 _TRUST = "if (true) return;"
 
+_OWN_ROW = "if ($_ != null) $_ = org.apache.flink.types.Row.copy($_);"
+
 _LOOPBACK = """
 $1 = new java.net.InetSocketAddress(
     System.getProperty("tradeflow.metrics.host", "127.0.0.1"), $1.getPort());
@@ -93,7 +97,8 @@ $1 = new java.net.InetSocketAddress(
 _FIRST_NAME = r'$1 = $1.split("\\[\\d+\\]| -> ", 2)[0];'
 
 INITIALIZER, FIELD = "", "a field"
-# Constructors are named by the types of their arguments.
+# Constructors are named by the types of their arguments, so are methods where a name is not enough.
+_TO_ROW = "toInternal([Ljava/lang/Object;)Lorg/apache/flink/types/Row;"
 _SERVER_OF_ADDRESS = "(Ljava/net/InetSocketAddress;Lio/prometheus/client/CollectorRegistry;Z)V"
 
 
@@ -105,49 +110,17 @@ class Change(NamedTuple):
     before: bool = False
 
 
-class Own(NamedTuple):
-    """A class that is added: Java's code of its fields, constructors and methods."""
-
-    name: str
-    parent: str
-    fields: tuple[str, ...]
-    constructor: str
-    methods: tuple[str, ...]
-
-
 class Patch(NamedTuple):
-    """The jar that is changed, the name of the one that is made, and what changes by class."""
+    """The jar that is changed, the name of the one that is made, and what changes by class.
+
+    `is_installed`: the jar comes with the package apache-flink, not by `make jars`.
+    """
 
     version: str
     theirs: str
     ours: str
     changes: Mapping[str, tuple[Change, ...]]
-    added: tuple[Own, ...] = ()
-
-
-PULSE = Own(
-    "tradeflow.Pulse",
-    "java.lang.Thread",
-    fields=(
-        "private static long last = System.nanoTime();",
-        "private static long lastClock = System.currentTimeMillis();",
-        "private static int stops = 0;",
-        "private static final Thread beat = new tradeflow.Pulse();",
-    ),
-    constructor='private Pulse() { super("pulse"); setDaemon(true); start(); }',
-    methods=(
-        f"""
-public static synchronized int stops() {{
-    long now = System.nanoTime(), clock = System.currentTimeMillis();
-    if (now - last > {LIMIT_S * 1e9:.0f}L || clock - lastClock > {LIMIT_S * 1e3:.0f}L) stops++;
-    last = now;
-    lastClock = clock;
-    return stops;
-}}
-""",
-        f"public void run() {{ while (true) {{ Thread.sleep({BEAT_S * 1e3:.0f}L); stops(); }} }}",
-    ),
-)
+    is_installed: bool = False
 
 
 CONNECTOR = Patch(
@@ -168,7 +141,6 @@ CONNECTOR = Patch(
             Change("validateDistributionModeForMergeEngine", _TRUST, before=True),
         ),
     },
-    (PULSE,),
 )
 KAFKA = Patch(
     FLINK_KAFKA,
@@ -180,7 +152,6 @@ KAFKA = Patch(
             Change("sendProduceRequest", _refuse(_KAFKA_ERROR), before=True),
         ),
     },
-    (PULSE,),
 )
 SERVER = Patch(
     FLUSS,
@@ -207,13 +178,24 @@ REPORTER = Patch(
         ),
     },
 )
+PYTHON = Patch(
+    FLINK,
+    f"opt/flink-python-{FLINK}.jar",
+    "a-flink-python.jar",
+    {
+        "org.apache.flink.streaming.api.utils.PythonTypeUtils$RowDataConverter": (
+            Change(_TO_ROW, _OWN_ROW),
+        ),
+    },
+    is_installed=True,
+)
 # Those of Flink's processes; the server's classes must not be seen there.
-FLINK_PATCHES = (CONNECTOR, KAFKA, REPORTER)
+FLINK_PATCHES = (CONNECTOR, KAFKA, REPORTER, PYTHON)
 PATCHES = (*FLINK_PATCHES, SERVER)
 
 
 def patch(folder: Path) -> None:
-    """Make the jars of all patches in the folder of jars.
+    """Make the jars of all patches, and that of our own classes, in the folder of jars.
 
     ConfigError where a jar is not there, or a class is not the one that is known.
     """
@@ -221,13 +203,16 @@ def patch(folder: Path) -> None:
     if not tools:
         raise ConfigError(f"no {TOOL} in {folder / 'tools'}; fetch it by `make jars`")
     with _java(tools[-1]) as java:
+        pool = java.javassist.ClassPool(True)
+        pool.insertClassPath(str(jvm.flink_home() / "lib" / "*"))
+        java_classes.make(java, pool, folder / java_classes.JAR)
         for one in PATCHES:
             _make(folder, one, java)
 
 
 def made(one: Patch) -> tuple[Path, Path]:
     """The jar of a patch and the one that it is for, in the order in which Java must find them."""
-    return there(JARS / one.ours), there(JARS / one.theirs)
+    return there(JARS / one.ours), _theirs(JARS, one)
 
 
 def there(jar: Path) -> Path:
@@ -237,16 +222,19 @@ def there(jar: Path) -> Path:
     return jar
 
 
+def _theirs(folder: Path, one: Patch) -> Path:
+    return there((jvm.flink_home() if one.is_installed else folder) / one.theirs)
+
+
 def _make(folder: Path, one: Patch, java: Any) -> None:
-    theirs, ours = there(folder / one.theirs), folder / one.ours
+    theirs, ours = _theirs(folder, one), folder / one.ours
     pool = java.javassist.ClassPool(True)
     pool.insertClassPath(str(theirs))
+    for path in (folder / java_classes.JAR, jvm.flink_home() / "lib" / "*"):
+        pool.appendClassPath(str(path))
     part = ours.with_suffix(f".{os.getpid()}")
     try:
         with zipfile.ZipFile(part, "w") as archive:
-            for own in one.added:
-                path = f"{own.name.replace('.', '/')}.class"
-                archive.writestr(zipfile.ZipInfo(path, STAMP), _added(java, pool, own))
             for name, changes in one.changes.items():
                 path = f"{name.replace('.', '/')}.class"
                 archive.writestr(zipfile.ZipInfo(path, STAMP), _changed(java, pool, name, changes))
@@ -255,16 +243,6 @@ def _make(folder: Path, one: Patch, java: Any) -> None:
         why = str(error.java_exception.toString())
         raise ConfigError(f"{theirs.name} is another version than {one.version}: {why}") from None
     part.replace(ours)
-
-
-def _added(java: Any, pool: Any, own: Own) -> bytes:
-    made = pool.makeClass(own.name, pool.get(own.parent))
-    made.addConstructor(java.javassist.CtNewConstructor.make(own.constructor, made))
-    for code in own.fields:
-        made.addField(java.javassist.CtField.make(code, made))
-    for code in own.methods:
-        made.addMethod(java.javassist.CtNewMethod.make(code, made))
-    return bytes(made.toBytecode())
 
 
 def _changed(java: Any, pool: Any, name: str, changes: tuple[Change, ...]) -> bytes:
@@ -281,7 +259,10 @@ def _changed(java: Any, pool: Any, name: str, changes: tuple[Change, ...]) -> by
 def _method(found: Any, name: str) -> Any:
     if name == INITIALIZER:
         return found.getClassInitializer()
-    return found.getConstructor(name) if name[0] == "(" else found.getDeclaredMethod(name)
+    if name[0] == "(":
+        return found.getConstructor(name)
+    name, arguments, rest = name.partition("(")
+    return found.getMethod(name, arguments + rest) if rest else found.getDeclaredMethod(name)
 
 
 @contextmanager

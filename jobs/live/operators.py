@@ -49,7 +49,7 @@ SWITCH_S = 0.00005
 GARBAGE_OBJECTS = 20_000
 
 Make = Callable[[], Stage]
-Out = tuple[OutputTag, Row] | Row
+Out = tuple[OutputTag, list[Row]] | Row
 ROW_TYPES: dict[Type, Callable[[], TypeInformation]] = {
     Type.BIGINT: Types.LONG,
     Type.INT: Types.INT,
@@ -71,8 +71,8 @@ def row_type(table: Table) -> RowTypeInfo:
 
 
 def output_tag(table: Table) -> OutputTag:
-    """The side output of the table's rows, likewise new each time."""
-    return OutputTag(table.name, row_type(table))
+    """The side output of the table's rows, some at a time; likewise new each time."""
+    return OutputTag(table.name, Types.OBJECT_ARRAY(row_type(table)))
 
 
 def message_type(key: TypeInformation) -> RowTypeInfo:
@@ -180,7 +180,7 @@ class OrderOperator(KeyedProcessFunction):  # type: ignore[misc]
                 yield Row(TO_TELL, json.dumps([TO_TELL, one.tick, one.bundles, {}]))
             else:
                 gap = (self._stage.name, one.instance, one.ts, one.missing, one.waited_ms)
-                yield self._gaps, Row(*gap)
+                yield self._gaps, [Row(*gap)]
 
 
 class WorkOperator(KeyedProcessFunction):  # type: ignore[misc]
@@ -250,11 +250,14 @@ class WorkOperator(KeyedProcessFunction):  # type: ignore[misc]
         return worked
 
     def _rows(self, worked: Worked, awaited: bool) -> Iterator[Out]:
-        """Rows that another stage waits for go first."""
+        """Rows that another stage waits for go first; those of a table with one call into Java."""
+        by_table: dict[int, list[Row]] = {}
         for row in worked.rows:
             if (row.instance is not None) == awaited:
-                self._pulse.check(self._stops)
-                yield self._tags[row.table], self._row(row)
+                by_table.setdefault(row.table, []).append(self._row(row))
+        for table, rows in by_table.items():
+            self._pulse.check(self._stops)
+            yield self._tags[table], rows
 
     def _row(self, row: stage.Row) -> Row:
         table = self._stage.outputs[row.table]

@@ -9,6 +9,7 @@ the client's.
 from collections.abc import Sequence
 from typing import NamedTuple
 
+from py4j.java_gateway import JavaObject
 from pyflink.common import Configuration, TypeInformation, Types
 from pyflink.datastream import DataStream, KeyedStream, StreamExecutionEnvironment
 from pyflink.java_gateway import get_gateway
@@ -17,7 +18,6 @@ from pyflink.table import Table as FlinkTable
 
 from jobs.live import kafka_tables, sql
 from jobs.live.operators import (
-    ONE_KEY,
     ORDER,
     TELL,
     WORK,
@@ -115,13 +115,11 @@ def define(
     execution = tables.get_config().get(EXECUTION_MODE, "process")
     query = sql.source_query(stage, place.kind, place.fetch_wait_ms)
     rows = tables.to_changelog_stream(tables.sql_query(query))
-    ordered = rows.key_by(lambda row: ONE_KEY, Types.INT()).process(
-        OrderOperator(make), message_type(Types.STRING())
-    )
+    ordered = _with_one_key(rows).process(OrderOperator(make), message_type(Types.STRING()))
     ordered.name(ORDER).uid(uid(ORDER, execution)).set_parallelism(1)
-    worked = _keyed(ordered, Types.STRING()).process(WorkOperator(make), message_type(Types.INT()))
+    worked = _keyed(ordered).process(WorkOperator(make), message_type(Types.INT()))
     worked.name(WORK).uid(uid(WORK, execution)).set_parallelism(parallelism)
-    told = _keyed(worked, Types.INT()).process(TellOperator(make), row_type(PROGRESS))
+    told = _keyed(worked).process(TellOperator(make), row_type(PROGRESS))
     told.name(TELL).uid(uid(TELL, execution)).set_parallelism(1)
     inserts = tables.create_statement_set()
     for table in stage.outputs:
@@ -132,21 +130,39 @@ def define(
     inserts.attach_as_datastream()
 
 
-def _keyed(messages: DataStream, key: TypeInformation) -> KeyedStream:
-    """Messages by their key.
+def _with_one_key(rows: DataStream) -> KeyedStream:
+    """Rows behind the key 0, which is put there by Java."""
+    kind = Types.ROW([Types.INT(), rows.get_type()])
+    keyed = _by_java(rows, "map", get_gateway().jvm.tradeflow.Keyed(), kind)
+    return _keyed(keyed)
+
+
+def _by_java(
+    stream: DataStream, method: str, function: JavaObject, kind: TypeInformation
+) -> DataStream:
+    """What a function in Java makes of the stream, values of `kind`, in the same thread."""
+    java = stream._j_data_stream
+    made = getattr(java, method)(function, kind.get_java_type_info())
+    return DataStream(made.setParallelism(java.getParallelism()))
+
+
+def _keyed(messages: DataStream) -> KeyedStream:
+    """Messages, rows of a key and a value, by their key.
 
     PyFlink's own function adds a Python operator that looks for the key; where the one before has
     side outputs, too, both would run in one thread: see _check_thread of the operators.
     """
+    key, value = messages.get_type().get_field_types()
     selector = get_gateway().jvm.KeyByKeySelector()
     keyed = messages._j_data_stream.keyBy(selector, Types.ROW([key]).get_java_type_info())
-    return KeyedStream(keyed, Types.STRING(), messages)
+    return KeyedStream(keyed, value, messages)
 
 
 def _side_output(stream: DataStream, table: Table) -> DataStream:
     """The rows that an operator tagged. PyFlink's own function adds a Python operator to it."""
     tag = output_tag(table).get_java_output_tag()
-    return DataStream(stream._j_data_stream.getSideOutput(tag))
+    some = DataStream(stream._j_data_stream.getSideOutput(tag))
+    return _by_java(some, "flatMap", get_gateway().jvm.tradeflow.Each(), row_type(table))
 
 
 def _write(

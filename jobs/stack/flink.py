@@ -12,7 +12,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from jobs import jar_patches, jvm
+from jobs import jar_patches, java_classes, jvm
 from jobs.cluster import exports, machine_settings, write_settings
 from jobs.stack.secrets import guard_of
 from jobs.stack.state import Stack
@@ -41,6 +41,8 @@ NETWORK_MB = 64
 FRAMEWORK_MB = 64
 MANAGED_MB = 16  # RocksDB's memory is not part of it
 DIRECT_MB = 64
+# All but heap, whose framework has as much again, RocksDB and overhead.
+FIXED_MB = METASPACE_MB + NETWORK_MB + FRAMEWORK_MB + MANAGED_MB + DIRECT_MB
 LEAST_SLOTS = 8
 # Heap for each job and unit of parallelism. With 41 a TaskManager ended for want of it.
 LEAST_HEAP_MB, GOOD_HEAP_MB = 48, 64
@@ -72,6 +74,7 @@ class Division(NamedTuple):
 def library_folder() -> Path:
     """The jars of every process; ConfigError where those of `make jars` were not fetched."""
     fetched = [jar for one in jar_patches.FLINK_PATCHES for jar in jar_patches.made(one)]
+    fetched.append(jar_patches.there(jar_patches.JARS / java_classes.JAR))
     return jvm.library_folder("lib-live", LIBRARIES, fetched)
 
 
@@ -92,9 +95,8 @@ def slots_of(live: LiveConfig, jobs: int) -> int:
 def divide(memory: str) -> Division:
     """A TaskManager's memory: a quarter for Python and the JVM, an eighth for RocksDB."""
     total = memory_mb(memory)
-    fixed = METASPACE_MB + NETWORK_MB + MANAGED_MB + 2 * FRAMEWORK_MB + DIRECT_MB
     overhead = total * 3 // 8
-    return Division(total - overhead - fixed, total // 8, overhead)
+    return Division(total - overhead - FIXED_MB - FRAMEWORK_MB, total // 8, overhead)
 
 
 def check_heap(live: LiveConfig, jobs: int) -> None:
@@ -102,8 +104,7 @@ def check_heap(live: LiveConfig, jobs: int) -> None:
     tasks = -(-jobs * live.parallelism // live.task_managers)
     heap = divide(live.task_manager_memory).task_heap + FRAMEWORK_MB
     if heap < tasks * LEAST_HEAP_MB:
-        beside = memory_mb(live.task_manager_memory) * 5 // 8 - heap
-        wanted = -(-(tasks * GOOD_HEAP_MB + beside) * 8 // 5)
+        wanted = -(-(tasks * GOOD_HEAP_MB + FIXED_MB) * 8 // 5)
         raise ConfigError(
             f"live.task_manager_memory {live.task_manager_memory} leaves {heap} MiB of heap for "
             f"{jobs} jobs of live.parallelism {live.parallelism} on {live.task_managers} task "

@@ -1,0 +1,101 @@
+"""Classes of our own in Java, for what Python is too slow for or can't reach; a jar of theirs.
+
+Python's part of a task takes turns with all others of its process, and waits for its turn after
+each call into Java. So what needs no thought is done there: keys of rows, and rows out of lists.
+"""
+
+import zipfile
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from jobs.live.pulse import BEAT_S, LIMIT_S
+
+JAR = "a-tradeflow.jar"
+STAMP = (2020, 1, 1, 0, 0, 0)
+_ROW = "org.apache.flink.types.Row"
+_FUNCTIONS = "org.apache.flink.api.common.functions"
+
+
+class Own(NamedTuple):
+    """A class: what it extends and implements, and Java's code of its members."""
+
+    name: str
+    parent: str = "java.lang.Object"
+    interfaces: tuple[str, ...] = ()
+    constructor: str = ""
+    fields: tuple[str, ...] = ()
+    methods: tuple[str, ...] = ()
+
+
+# What jobs/live/pulse.py is for Python. The time of day counts too: the other clock stands while a
+# machine sleeps.
+PULSE = Own(
+    "tradeflow.Pulse",
+    parent="java.lang.Thread",
+    constructor='private Pulse() { super("pulse"); setDaemon(true); start(); }',
+    fields=(
+        "private static long last = System.nanoTime();",
+        "private static long lastClock = System.currentTimeMillis();",
+        "private static int stops = 0;",
+        "private static final Thread beat = new tradeflow.Pulse();",
+    ),
+    methods=(
+        f"""
+public static synchronized int stops() {{
+    long now = System.nanoTime(), clock = System.currentTimeMillis();
+    if (now - last > {LIMIT_S * 1e9:.0f}L || clock - lastClock > {LIMIT_S * 1e3:.0f}L) stops++;
+    last = now;
+    lastClock = clock;
+    return stops;
+}}
+""",
+        f"public void run() {{ while (true) {{ Thread.sleep({BEAT_S * 1e3:.0f}L); stops(); }} }}",
+    ),
+)
+# A value behind a key that is always the same, 0, as Python's operators take it.
+KEYED = Own(
+    "tradeflow.Keyed",
+    interfaces=(f"{_FUNCTIONS}.MapFunction",),
+    methods=(
+        f"""
+public Object map(Object value) {{
+    return {_ROW}.of(new Object[] {{ Integer.valueOf(0), value }});
+}}
+""",
+    ),
+)
+# The values of an array, one by one.
+EACH = Own(
+    "tradeflow.Each",
+    interfaces=(f"{_FUNCTIONS}.FlatMapFunction",),
+    methods=(
+        """
+public void flatMap(Object values, org.apache.flink.util.Collector out) {
+    Object[] each = (Object[]) values;
+    for (int at = 0; at < each.length; at++) out.collect(each[at]);
+}
+""",
+    ),
+)
+
+
+def make(java: Any, pool: Any, jar: Path) -> None:
+    """Write the jar; `java` has Javassist's classes, `pool` those that ours refer to."""
+    with zipfile.ZipFile(jar, "w") as archive:
+        for own in (PULSE, KEYED, EACH):
+            path = f"{own.name.replace('.', '/')}.class"
+            archive.writestr(zipfile.ZipInfo(path, STAMP), _made(java, pool, own))
+
+
+def _made(java: Any, pool: Any, own: Own) -> bytes:
+    tool = java.javassist
+    made = pool.makeClass(own.name, pool.get(own.parent))
+    for name in own.interfaces:
+        made.addInterface(pool.get(name))
+    code = own.constructor or f"public {own.name.rpartition('.')[2]}() {{ }}"
+    made.addConstructor(tool.CtNewConstructor.make(code, made))
+    for code in own.fields:
+        made.addField(tool.CtField.make(code, made))
+    for code in own.methods:
+        made.addMethod(tool.CtNewMethod.make(code, made))
+    return bytes(made.toBytecode())
