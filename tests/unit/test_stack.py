@@ -239,9 +239,9 @@ def test_too_few_slots_are_refused() -> None:
 def test_too_little_heap_is_refused() -> None:
     flink.check_heap(LiveConfig(task_manager_memory="1024m"), 5)
     flink.check_heap(LiveConfig(parallelism=2), 6)
-    with pytest.raises(ConfigError, match=r"413 MiB .* 5 jobs .*: write 1663m or more"):
+    with pytest.raises(ConfigError, match=r"413 MiB .* 5 jobs .*: write 1664m or more"):
         flink.check_heap(LiveConfig(parallelism=2, task_manager_memory="1300m"), 5)
-    flink.check_heap(LiveConfig(parallelism=2, task_manager_memory="1663m"), 5)
+    flink.check_heap(LiveConfig(parallelism=2, task_manager_memory="1664m"), 5)
 
 
 # ---- ports -----------------------------------------------------------------------------------
