@@ -93,6 +93,7 @@ def java() -> Iterator[tuple[JavaGateway, int]]:
     try:
         yield gateway, process.pid
     finally:
+        gateway.shutdown()
         process.kill()
         process.wait()
 
