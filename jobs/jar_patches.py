@@ -17,7 +17,8 @@ look once there are some.
 
 A task manager that stood still (SIGSTOP, a machine that sleeps) writes on as it wakes, although its
 jobs go on elsewhere by then. Now a writer that was opened before such a time sends nothing, and
-its task fails. jobs/live/pulse.py does the same for Python's part.
+its task fails (and no more than that, by an error when it is closed). jobs/live/pulse.py does the
+same for Python's part.
 
 The connector refuses to write a first_row table without a shuffle by bucket before it, as rows of a
 key must come from one task. Here they do: a key of a table belongs to one key of the stage's work.
@@ -54,6 +55,21 @@ FLINK_KAFKA = "5.0.0-2.2"
 JARS = jvm.REPO / ".run" / "jars"
 TOOL = "javassist-*.jar"
 
+INITIALIZER, FIELD = "", "a field"
+BEFORE, AFTER, CATCH = "before", "after", "catch"
+
+
+class Change(NamedTuple):
+    """Java's code that goes before or after a method's own, or where it throws an IOException.
+
+    Or the code of a field.
+    """
+
+    method: str
+    code: str
+    where: str = AFTER
+
+
 _POLL = "POLL_TIMEOUT = java.time.Duration.ofMillis(50L);"
 # Not under the lock of a replica: an answer may need those of others.
 _ANSWER = """
@@ -81,6 +97,11 @@ if (tradeflow.Pulse.stops() != stops) {{
 """
 
 
+# An error at the end of a task that fails is no end of the whole task manager.
+_END = (
+    Change(FIELD, _STOPS),
+    Change("close", "{ if (tradeflow.Pulse.stops() != stops) return; throw $e; }", CATCH),
+)
 _FLUSS_ERROR = "org.apache.fluss.exception.FlussRuntimeException"
 KAFKA_CLIENT = "org.apache.flink.kafka.shaded.org.apache.kafka"
 _KAFKA_ERROR = f"{KAFKA_CLIENT}.common.KafkaException"
@@ -96,18 +117,9 @@ $1 = new java.net.InetSocketAddress(
 """
 _FIRST_NAME = r'$1 = $1.split("\\[\\d+\\]| -> ", 2)[0];'
 
-INITIALIZER, FIELD = "", "a field"
 # Constructors are named by the types of their arguments, so are methods where a name is not enough.
 _TO_ROW = "toInternal([Ljava/lang/Object;)Lorg/apache/flink/types/Row;"
 _SERVER_OF_ADDRESS = "(Ljava/net/InetSocketAddress;Lio/prometheus/client/CollectorRegistry;Z)V"
-
-
-class Change(NamedTuple):
-    """Java's code that goes before or after a method's own, or a field."""
-
-    method: str
-    code: str
-    before: bool = False
 
 
 class Patch(NamedTuple):
@@ -133,12 +145,13 @@ CONNECTOR = Patch(
         ),
         "org.apache.fluss.client.write.RecordAccumulator": (Change("append", _WAKE),),
         "org.apache.fluss.client.write.Sender": (
-            Change("sendWriteData", _WAIT, before=True),
+            Change("sendWriteData", _WAIT, BEFORE),
             Change(FIELD, _STOPS),
-            Change("sendWriteRequest", _refuse(_FLUSS_ERROR), before=True),
+            Change("sendWriteRequest", _refuse(_FLUSS_ERROR), BEFORE),
         ),
+        "org.apache.fluss.flink.sink.writer.FlinkSinkWriter": _END,
         "org.apache.fluss.flink.utils.FlinkConnectorOptionsUtils": (
-            Change("validateDistributionModeForMergeEngine", _TRUST, before=True),
+            Change("validateDistributionModeForMergeEngine", _TRUST, BEFORE),
         ),
     },
 )
@@ -149,8 +162,9 @@ KAFKA = Patch(
     {
         f"{KAFKA_CLIENT}.clients.producer.internals.Sender": (
             Change(FIELD, _STOPS),
-            Change("sendProduceRequest", _refuse(_KAFKA_ERROR), before=True),
+            Change("sendProduceRequest", _refuse(_KAFKA_ERROR), BEFORE),
         ),
+        "org.apache.flink.connector.kafka.sink.KafkaWriter": _END,
     },
 )
 SERVER = Patch(
@@ -170,11 +184,11 @@ REPORTER = Patch(
     "a-flink-metrics.jar",
     {
         "io.prometheus.client.exporter.HTTPServer": (
-            Change(_SERVER_OF_ADDRESS, _LOOPBACK, before=True),
+            Change(_SERVER_OF_ADDRESS, _LOOPBACK, BEFORE),
         ),
         # What it does to the values of labels with filterLabelValueCharacters: false.
         "org.apache.flink.metrics.prometheus.AbstractPrometheusReporter": (
-            Change("lambda$open$0", _FIRST_NAME, before=True),
+            Change("lambda$open$0", _FIRST_NAME, BEFORE),
         ),
     },
 )
@@ -252,7 +266,12 @@ def _changed(java: Any, pool: Any, name: str, changes: tuple[Change, ...]) -> by
             found.addField(java.javassist.CtField.make(change.code, found))
             continue
         method = _method(found, change.method)
-        (method.insertBefore if change.before else method.insertAfter)(change.code)
+        if change.where == CATCH:
+            method.addCatch(change.code, pool.get("java.io.IOException"))
+        elif change.where == BEFORE:
+            method.insertBefore(change.code)
+        else:
+            method.insertAfter(change.code)
     return bytes(found.toBytecode())
 
 
