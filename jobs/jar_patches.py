@@ -17,8 +17,8 @@ look once there are some.
 
 A task manager that stood still (SIGSTOP, a machine that sleeps) writes on as it wakes, although its
 jobs go on elsewhere by then. Now a writer that was opened before such a time sends nothing, and
-its task fails (and no more than that, by an error when it is closed). jobs/live/pulse.py does the
-same for Python's part.
+its task fails; what it would throw once more when it is closed is caught, as Flink ends the whole
+process for that. jobs/live/pulse.py does the same for Python's part.
 
 The connector refuses to write a first_row table without a shuffle by bucket before it, as rows of a
 key must come from one task. Here they do: a key of a table belongs to one key of the stage's work.
@@ -33,9 +33,7 @@ It names a task by all of the operators in it, up to 1,000 characters, with numb
 submission to submission. Now it names the first one: `work`, `Source: progress`.
 """
 
-import os
 import sys
-import zipfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -45,7 +43,6 @@ from py4j.java_gateway import GatewayParameters, JavaGateway, launch_gateway
 from py4j.protocol import Py4JJavaError
 
 from jobs import java_classes, jvm
-from jobs.java_classes import STAMP
 from jobs.live.pulse import LIMIT_S
 from udfs.errors import ConfigError
 
@@ -83,7 +80,7 @@ for (java.util.Iterator buckets = $1.keySet().iterator(); buckets.hasNext();) {
 _WAIT = "synchronized (accumulator) { if (!accumulator.hasUnDrained()) accumulator.wait(50L); }"
 _WAKE = "synchronized (this) { notify(); }"
 
-_STOPS = "private final int stops = tradeflow.Pulse.stops();"
+_STOPS = Change(FIELD, "private final int stops = tradeflow.Pulse.stops();")
 
 
 def _refuse(error: str) -> str:
@@ -99,7 +96,7 @@ if (tradeflow.Pulse.stops() != stops) {{
 
 # An error at the end of a task that fails is no end of the whole task manager.
 _END = (
-    Change(FIELD, _STOPS),
+    _STOPS,
     Change("close", "{ if (tradeflow.Pulse.stops() != stops) return; throw $e; }", CATCH),
 )
 _FLUSS_ERROR = "org.apache.fluss.exception.FlussRuntimeException"
@@ -146,7 +143,7 @@ CONNECTOR = Patch(
         "org.apache.fluss.client.write.RecordAccumulator": (Change("append", _WAKE),),
         "org.apache.fluss.client.write.Sender": (
             Change("sendWriteData", _WAIT, BEFORE),
-            Change(FIELD, _STOPS),
+            _STOPS,
             Change("sendWriteRequest", _refuse(_FLUSS_ERROR), BEFORE),
         ),
         "org.apache.fluss.flink.sink.writer.FlinkSinkWriter": _END,
@@ -161,7 +158,7 @@ KAFKA = Patch(
     "a-kafka-connector.jar",
     {
         f"{KAFKA_CLIENT}.clients.producer.internals.Sender": (
-            Change(FIELD, _STOPS),
+            _STOPS,
             Change("sendProduceRequest", _refuse(_KAFKA_ERROR), BEFORE),
         ),
         "org.apache.flink.connector.kafka.sink.KafkaWriter": _END,
@@ -217,9 +214,7 @@ def patch(folder: Path) -> None:
     if not tools:
         raise ConfigError(f"no {TOOL} in {folder / 'tools'}; fetch it by `make jars`")
     with _java(tools[-1]) as java:
-        pool = java.javassist.ClassPool(True)
-        pool.insertClassPath(str(jvm.flink_home() / "lib" / "*"))
-        java_classes.make(java, pool, folder / java_classes.JAR)
+        java_classes.make(java, _pool(java), folder / java_classes.JAR)
         for one in PATCHES:
             _make(folder, one, java)
 
@@ -241,22 +236,22 @@ def _theirs(folder: Path, one: Patch) -> Path:
 
 
 def _make(folder: Path, one: Patch, java: Any) -> None:
-    theirs, ours = _theirs(folder, one), folder / one.ours
-    pool = java.javassist.ClassPool(True)
-    pool.insertClassPath(str(theirs))
-    for path in (folder / java_classes.JAR, jvm.flink_home() / "lib" / "*"):
-        pool.appendClassPath(str(path))
-    part = ours.with_suffix(f".{os.getpid()}")
+    theirs = _theirs(folder, one)
+    pool = _pool(java, theirs, folder / java_classes.JAR)
+    changed = ((name, _changed(java, pool, name, some)) for name, some in one.changes.items())
     try:
-        with zipfile.ZipFile(part, "w") as archive:
-            for name, changes in one.changes.items():
-                path = f"{name.replace('.', '/')}.class"
-                archive.writestr(zipfile.ZipInfo(path, STAMP), _changed(java, pool, name, changes))
+        java_classes.write(folder / one.ours, changed)
     except Py4JJavaError as error:
-        part.unlink()
         why = str(error.java_exception.toString())
         raise ConfigError(f"{theirs.name} is another version than {one.version}: {why}") from None
-    part.replace(ours)
+
+
+def _pool(java: Any, *jars: Path) -> Any:
+    """The classes of these jars and of Flink's own."""
+    pool = java.javassist.ClassPool(True)
+    for jar in (*jars, jvm.flink_home() / "lib" / "*"):
+        pool.appendClassPath(str(jar))
+    return pool
 
 
 def _changed(java: Any, pool: Any, name: str, changes: tuple[Change, ...]) -> bytes:

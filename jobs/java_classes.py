@@ -4,7 +4,9 @@ Python's part of a task takes turns with all others of its process, and waits fo
 each call into Java. So what needs no thought is done there: keys of rows, and rows out of lists.
 """
 
+import os
 import zipfile
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -81,10 +83,20 @@ public void flatMap(Object values, org.apache.flink.util.Collector out) {
 
 def make(java: Any, pool: Any, jar: Path) -> None:
     """Write the jar; `java` has Javassist's classes, `pool` those that ours refer to."""
-    with zipfile.ZipFile(jar, "w") as archive:
-        for own in (PULSE, KEYED, EACH):
-            path = f"{own.name.replace('.', '/')}.class"
-            archive.writestr(zipfile.ZipInfo(path, STAMP), _made(java, pool, own))
+    write(jar, ((own.name, _made(java, pool, own)) for own in (PULSE, KEYED, EACH)))
+
+
+def write(jar: Path, classes: Iterable[tuple[str, bytes]]) -> None:
+    """Write a jar of classes, names and code, as a whole or not at all."""
+    part = jar.with_suffix(f".{os.getpid()}")
+    try:
+        with zipfile.ZipFile(part, "w") as archive:
+            for name, code in classes:
+                path = f"{name.replace('.', '/')}.class"
+                archive.writestr(zipfile.ZipInfo(path, STAMP), code)
+        part.replace(jar)
+    finally:
+        part.unlink(missing_ok=True)
 
 
 def _made(java: Any, pool: Any, own: Own) -> bytes:

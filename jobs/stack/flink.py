@@ -78,6 +78,11 @@ def library_folder() -> Path:
     return jvm.library_folder("lib-live", LIBRARIES, fetched)
 
 
+def class_path() -> str:
+    """The jars of every process in the order of their names: changed classes come first."""
+    return os.pathsep.join(str(jar) for jar in sorted(library_folder().iterdir()))
+
+
 def slots_of(live: LiveConfig, jobs: int) -> int:
     """Slots of each TaskManager; ConfigError where the jobs do not fit."""
     needed = jobs * live.parallelism
@@ -208,7 +213,7 @@ def _java(
         f"-Dlog.file={log}",
         f"-Dlog4j.configurationFile={CONF / 'log4j.properties'}",
         "-cp",
-        os.pathsep.join(str(jar) for jar in sorted(library_folder().iterdir())),
+        class_path(),
         main,
         *arguments,
     )

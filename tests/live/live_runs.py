@@ -206,6 +206,13 @@ def kill(folder: Path, name: str) -> None:
     os.kill(pid, signal.SIGKILL)
 
 
+def stand_still(pid: int, seconds: float) -> None:
+    """Stop a process, and let it go on."""
+    os.kill(pid, signal.SIGSTOP)
+    time.sleep(seconds)
+    os.kill(pid, signal.SIGCONT)
+
+
 def kills(
     folder: Path, names: Sequence[str], pick: random.Random, recovered: Callable[[], bool]
 ) -> list[tuple[str, float]]:

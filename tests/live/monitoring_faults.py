@@ -1,7 +1,5 @@
 """What goes wrong with a stack, so that alerts say so."""
 
-import os
-import signal
 import time
 from decimal import Decimal
 from pathlib import Path
@@ -10,7 +8,7 @@ from jobs.stack.rest import Flink
 from jobs.store.client import Writing
 from schemas.signals import STRATEGY_SIGNAL_HISTORY
 from schemas.trading import EXEC_REPORT_HISTORY
-from tests.live.live_runs import kill, wait_for
+from tests.live.live_runs import kill, stand_still, wait_for
 from tests.live.watched_stack import HELD, OUT, Watched, command
 
 
@@ -50,9 +48,7 @@ def refused(watched: Watched) -> None:
 def hold_up(pid: int) -> None:
     """The process stands still for longer than a checkpoint may last, but is not given up."""
     for _ in range(3):
-        os.kill(pid, signal.SIGSTOP)
-        time.sleep(6)
-        os.kill(pid, signal.SIGCONT)
+        stand_still(pid, 6)
         time.sleep(5)
 
 

@@ -1,8 +1,5 @@
 """A process that stood still writes nothing that it began before: others may do its work by now."""
 
-import os
-import signal
-import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -16,7 +13,7 @@ from jobs import jvm
 from jobs.jar_patches import KAFKA_CLIENT
 from jobs.live.pulse import LIMIT_S
 from jobs.stack import state
-from jobs.stack.flink import library_folder
+from jobs.stack.flink import class_path
 from jobs.store import reading
 from jobs.store.client import open_client
 from jobs.store.kafka_session import Session
@@ -24,6 +21,7 @@ from jobs.store.making import make_tables
 from jobs.store.place import FLUSS, StorePlace
 from schemas.signals import STRATEGY_SIGNAL_LATEST
 from schemas.table import Type
+from tests.live.live_runs import stand_still
 from tests.local_stores import KINDS
 
 TABLE = STRATEGY_SIGNAL_LATEST
@@ -86,7 +84,7 @@ def kafka_writer(gateway: JavaGateway, place: StorePlace) -> Write:
 def java() -> Iterator[tuple[JavaGateway, int]]:
     """A process with the jars of a task manager, and its number."""
     port, process = launch_gateway(
-        classpath=f"{library_folder()}/*", java_path=str(jvm.find_java()), die_on_exit=True,
+        classpath=class_path(), java_path=str(jvm.find_java()), die_on_exit=True,
         return_proc=True, javaopts=["-Xmx256m"],
     )  # fmt: skip
     gateway = JavaGateway(gateway_parameters=GatewayParameters(port=port))
@@ -96,12 +94,6 @@ def java() -> Iterator[tuple[JavaGateway, int]]:
         gateway.shutdown()
         process.kill()
         process.wait()
-
-
-def stand_still(pid: int, seconds: float) -> None:
-    os.kill(pid, signal.SIGSTOP)
-    time.sleep(seconds)
-    os.kill(pid, signal.SIGCONT)
 
 
 @pytest.mark.parametrize("kind", KINDS)
