@@ -41,6 +41,7 @@ from tests.live.watched_stack import (
     answers,
     command,
     counting,
+    explain,
     feeding,
     running,
 )  # fmt: skip
@@ -288,8 +289,7 @@ def drill(
             # One that is over within `group_wait` is told to nobody.
             wait_for(lambda: f"FIRING critical] {alert}" in notified(watched), FIRES_S)
     except AssertionError:
-        folder = str(watched.stack.folder)
-        print(command("status", "--dir", folder).stdout, command("top", "--dir", folder, "--once"))
+        explain(watched)
         raise
     finally:
         cure()

@@ -1,5 +1,6 @@
 """A stack with Prometheus and Alertmanager, and a feed that goes on as long as it is let."""
 
+import faulthandler
 import json
 import os
 import re
@@ -205,7 +206,12 @@ def feeding(watched: Watched) -> Iterator[None]:
     thread = threading.Thread(target=watched.feed, daemon=True)
     thread.start()
     try:
-        wait_for(lambda: worked(watched, "tradepicker") > began, 120)
+        try:
+            wait_for(lambda: worked(watched, "tradepicker") > began, 120)
+        except AssertionError:
+            print(f"fed from {began} to {watched.next_ts}, by a thread: {thread.is_alive()}")
+            explain(watched)
+            raise
         yield
     finally:
         watched.done.set()
@@ -216,6 +222,22 @@ def feeding(watched: Watched) -> Iterator[None]:
 def worked(watched: Watched, stage: str) -> int:
     """The time up to which a stage has told its progress, UTC ms."""
     return max(row["ts"] for row in watched.rows("progress") if row["stage"] == stage)
+
+
+def explain(watched: Watched) -> None:
+    """Print what the stack says of itself, where a test of it fails."""
+    folder = watched.stack.folder
+    print(command("status", "--dir", str(folder)).stdout)
+    print(command("top", "--dir", str(folder), "--once").stdout)
+    reached = {}
+    for row in watched.rows("progress"):
+        stage = (row["stage"], row["instance"])
+        reached[stage] = max(row["ts"], reached.get(stage, 0))
+    print("progress:", reached)
+    for file in sorted((folder / "log").glob("*")):
+        if file.is_file():
+            print(f"-- {file.name}:", *file.read_text(errors="replace").splitlines()[-8:], sep="\n")
+    faulthandler.dump_traceback(sys.__stderr__)
 
 
 def command(*words: str, given: str = "") -> subprocess.CompletedProcess[str]:
