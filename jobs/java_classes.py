@@ -1,7 +1,7 @@
 """Classes of our own in Java, for what Python is too slow for or can't reach; a jar of theirs.
 
 Python's part of a task takes turns with all others of its process, and waits for its turn after
-each call into Java. So what needs no thought is done there: keys of rows, and rows out of lists.
+each call into Java. So what needs no thought is done there: lists of rows, in and out of Python.
 """
 
 import os
@@ -16,6 +16,9 @@ JAR = "a-tradeflow.jar"
 STAMP = (2020, 1, 1, 0, 0, 0)
 _ROW = "org.apache.flink.types.Row"
 _FUNCTIONS = "org.apache.flink.api.common.functions"
+_OPERATORS = "org.apache.flink.streaming.api.operators"
+GATHERED = 500  # values that go on together at most
+GONE = "-"  # behind the fields of a row that is no more
 
 
 class Own(NamedTuple):
@@ -54,16 +57,75 @@ public static synchronized int stops() {{
         f"public void run() {{ while (true) {{ Thread.sleep({BEAT_S * 1e3:.0f}L); stops(); }} }}",
     ),
 )
-# A value behind a key that is always the same, 0, as Python's operators take it.
-KEYED = Own(
-    "tradeflow.Keyed",
-    interfaces=(f"{_FUNCTIONS}.MapFunction",),
+# Values as one array of texts behind the key 0: the fields of a row, and whether it is gone.
+#
+# What comes while the operator after this one works is gathered; it goes on once nothing more is
+# there, by a mail to itself which the task reads before it takes in the next value. Nothing is left
+# here at a checkpoint, so there is no state.
+GATHER = Own(
+    "tradeflow.Gather",
+    parent=f"{_OPERATORS}.AbstractStreamOperator",
+    interfaces=(
+        f"{_OPERATORS}.OneInputStreamOperator",
+        "org.apache.flink.util.function.ThrowingRunnable",
+    ),
+    fields=(
+        "private transient java.util.ArrayList texts;",
+        "private transient int count;",
+        "private transient int counted;",
+        "private transient boolean looks;",
+        "private transient org.apache.flink.api.common.operators.MailboxExecutor mailbox;",
+    ),
     methods=(
+        """
+public void open() {
+    super.open();
+    texts = new java.util.ArrayList();
+    int index = getOperatorConfig().getChainIndex();
+    mailbox = getContainingTask().getMailboxExecutorFactory().createExecutor(index);
+}
+""",
         f"""
-public Object map(Object value) {{
-    return {_ROW}.of(new Object[] {{ Integer.valueOf(0), value }});
+private void flush() {{
+    if (count == 0) return;
+    Object all = texts.toArray(new String[0]);
+    texts.clear();
+    count = 0;
+    Object value = {_ROW}.of(new Object[] {{ Integer.valueOf(0), all }});
+    ((org.apache.flink.util.Collector) output).collect(
+        new org.apache.flink.streaming.runtime.streamrecord.StreamRecord(value));
 }}
 """,
+        f"""
+public void processElement(org.apache.flink.streaming.runtime.streamrecord.StreamRecord record) {{
+    Object value = record.getValue();
+    if (value instanceof {_ROW}) {{
+        {_ROW} row = ({_ROW}) value;
+        if (row.getKind() == {_ROW}Kind.UPDATE_BEFORE) return;
+        for (int at = 0; at < row.getArity(); at++) texts.add(String.valueOf(row.getField(at)));
+        texts.add(row.getKind() == {_ROW}Kind.DELETE ? "{GONE}" : "");
+    }} else {{
+        texts.add(value);
+    }}
+    count++;
+    if (count >= {GATHERED}) {{
+        flush();
+    }} else if (!looks) {{
+        looks = true;
+        counted = 0;
+        mailbox.execute(this, "gather");
+    }}
+}}
+""",
+        """
+public void run() {
+    looks = count > 0 && count != counted;
+    counted = count;
+    if (looks) mailbox.execute(this, "gather"); else flush();
+}
+""",
+        "public void prepareSnapshotPreBarrier(long checkpoint) { flush(); }",
+        "public void finish() { flush(); super.finish(); }",
     ),
 )
 # The values of an array, one by one.
@@ -83,7 +145,7 @@ public void flatMap(Object values, org.apache.flink.util.Collector out) {
 
 def make(java: Any, pool: Any, jar: Path) -> None:
     """Write the jar; `java` has Javassist's classes, `pool` those that ours refer to."""
-    write(jar, ((own.name, _made(java, pool, own)) for own in (PULSE, KEYED, EACH)))
+    write(jar, ((own.name, _made(java, pool, own)) for own in (PULSE, GATHER, EACH)))
 
 
 def write(jar: Path, classes: Iterable[tuple[str, bytes]]) -> None:

@@ -1,10 +1,11 @@
 """A live stage inside Flink: three operators, one after the other, each a chain of its own.
 
-order (one key) holds rows until their tick is complete -> (key, message) for work, as JSON
+order (one key) gets some rows at a time, as texts: kind, tick, id and body (jobs/live/sql.py) and
+    whether it is gone. It holds them until their tick is complete -> (key, message) for work, JSON
     [key, tick or null, since_ms, [[input, values, late, ended], ...]], or what tell gets
 work (a key each, any parallelism) calls the stage -> rows of tables by side outputs, and to tell
-    [tick, bundles or null, counts by instance]
-tell (one key) writes progress once all of a tick is worked
+    [tick, bundles or null, counts by instance], JSON too
+tell (one key) gets some of those at a time, and writes progress once all of a tick is worked
 
 State: all of it text, bytes and numbers, with a version inside. order and tell: a map "kept" of
 theirs (jobs/live/shelf.py), and order's "seen" (jobs/live/seen.py). work: "state", one byte of
@@ -16,7 +17,7 @@ import gc
 import json
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 
 from pyflink.common import Row, RowKind, Time, Types
 from pyflink.common.typeinfo import RowTypeInfo, TypeInformation
@@ -29,11 +30,12 @@ from pyflink.datastream.state import (
 )
 
 from jobs.code import check_code, client_code
+from jobs.java_classes import GONE
 from jobs.live import order, stage, tell
 from jobs.live.pulse import pulse
 from jobs.live.sql import PROGRESS, reader
 from jobs.live.stage import Arrived, Bundle, Memory, Stage, Worked
-from jobs.stored import Stored
+from jobs.stored import Later, Stored
 from schemas.ops import PROGRESS_GAPS
 from schemas.table import Kind, Table, Type
 from udfs.errors import InvariantError
@@ -41,7 +43,7 @@ from udfs.errors import InvariantError
 VERSION = 1
 ORDER, WORK, TELL = "order", "work", "tell"  # names of the operators, and of their uids
 KEPT, SEEN, FACTS, STATE = "kept", "seen", "facts", "state"  # names of states
-ONE_KEY = 0  # of order and tell
+ROW_FIELDS = 5  # of a row that order gets
 TO_TELL = ""  # the key of messages that work hands on to tell
 TTL_FACTOR = 4  # a net far behind what the stage forgets by itself
 COMPACTED_ROWS = 1000
@@ -49,7 +51,7 @@ SWITCH_S = 0.00005
 GARBAGE_OBJECTS = 20_000
 
 Make = Callable[[], Stage]
-Out = tuple[OutputTag, list[Row]] | Row
+Out = tuple[OutputTag, list[Row]] | Row | str
 ROW_TYPES: dict[Type, Callable[[], TypeInformation]] = {
     Type.BIGINT: Types.LONG,
     Type.INT: Types.INT,
@@ -75,17 +77,20 @@ def output_tag(table: Table) -> OutputTag:
     return OutputTag(table.name, Types.OBJECT_ARRAY(row_type(table)))
 
 
-def message_type(key: TypeInformation) -> RowTypeInfo:
-    """Flink's type of a key and a message to it, new each time."""
-    return Types.ROW([key, Types.STRING()])
-
-
 def now_ms() -> int:
     """The wall clock."""
     return time.time_ns() // 1_000_000
 
 
 def _stored(context: RuntimeContext, name: str, ttl_ms: int | None = None) -> Stored:
+    return Stored(context.get_map_state(_texts(name, ttl_ms)))
+
+
+def _later(context: RuntimeContext, name: str) -> Later:
+    return Later(context.get_map_state(_texts(name)))
+
+
+def _texts(name: str, ttl_ms: int | None = None) -> MapStateDescriptor:
     descriptor = MapStateDescriptor(name, Types.STRING(), Types.STRING())
     if ttl_ms is not None:
         # The clean-up that is on by default hangs in thread mode.
@@ -96,7 +101,7 @@ def _stored(context: RuntimeContext, name: str, ttl_ms: int | None = None) -> St
             .build()
         )
         descriptor.enable_time_to_live(config)
-    return Stored(context.get_map_state(descriptor))
+    return descriptor
 
 
 def _share_interpreter() -> None:
@@ -128,35 +133,39 @@ class OrderOperator(KeyedProcessFunction):  # type: ignore[misc]
         """Refuse to run with other code than the client's; build the stage."""
         check_code(self._code)
         _share_interpreter()
-        self._kept = _stored(runtime_context, KEPT)
-        self._seen = _stored(runtime_context, SEEN)
+        self._kept = _later(runtime_context, KEPT)
+        self._seen = _later(runtime_context, SEEN)
         self._stage = self._make()
         self._readers = [reader(given) for given in self._stage.inputs]
         # Python has no access of its own to how long the task has waited for input.
         metrics = runtime_context._runtime_context.getMetricGroup().getTaskIOMetricGroup()
         self._idle = metrics.getIdleTimeMsPerSecond()
 
-    def process_element(self, value: Row, ctx: KeyedProcessFunction.Context) -> Iterator[Out]:
-        """A row of an input, or of progress."""
-        kind, tick, row_id, body = value
-        change = value.get_row_kind()
-        if change is RowKind.UPDATE_BEFORE:
-            return
-        if kind == PROGRESS:
+    def process_element(
+        self, value: Sequence[str], ctx: KeyedProcessFunction.Context
+    ) -> Iterator[Out]:
+        """Rows of inputs and of progress, in the order in which they came."""
+        now = now_ms()
+        fields = iter(value)
+        sent: list[order.Sent] = []
+        for row in zip(*[fields] * ROW_FIELDS, strict=True):
+            sent += self._take(now, *row)
+        return self._messages(sent, ctx)
+
+    def _take(
+        self, now: int, kind: str, tick: str, row_id: str, body: str, gone: str
+    ) -> list[order.Sent]:
+        if int(kind) == PROGRESS:
             name, instance, rows = json.loads(body)
-            sent = self._keeper().progress(tick, (name, instance), rows, now_ms())
-        else:
-            values, ended = self._readers[kind](body), change is RowKind.DELETE
-            sent = self._keeper().row(kind, tick, row_id, values, now_ms(), ended)
-        self._set_timer(ctx)
-        yield from self._messages(sent)
+            return self._keeper().progress(int(tick), (name, instance), rows, now)
+        values = self._readers[int(kind)](body)
+        return self._keeper().row(int(kind), int(tick), row_id, values, now, gone == GONE)
 
     def on_timer(self, timestamp: int, ctx: KeyedProcessFunction.OnTimerContext) -> Iterator[Out]:
         """Patience may have ended."""
         self._timer = None
         sent = self._keeper().expired(now_ms(), self._idle.getAccumulatedCount())
-        self._set_timer(ctx)
-        return self._messages(sent)
+        return self._messages(sent, ctx)
 
     def _keeper(self) -> order.Order:
         """Read once its key is known, which it is not in `open`."""
@@ -171,7 +180,10 @@ class OrderOperator(KeyedProcessFunction):  # type: ignore[misc]
             self._timer = until
             ctx.timer_service().register_processing_time_timer(until)
 
-    def _messages(self, sent: list[order.Sent]) -> Iterator[Out]:
+    def _messages(self, sent: list[order.Sent], ctx: KeyedProcessFunction.Context) -> Iterator[Out]:
+        self._kept.flush()
+        self._seen.flush()
+        self._set_timer(ctx)
         for one in sent:
             if isinstance(one, order.ToWork):
                 # The key once more: asking Flink for it is a call into Java.
@@ -214,14 +226,14 @@ class WorkOperator(KeyedProcessFunction):  # type: ignore[misc]
         """A bundle, or what order has to say to tell."""
         key, *rest = json.loads(value)
         if key == TO_TELL:
-            yield Row(ONE_KEY, json.dumps(rest))
+            yield json.dumps(rest)
             return
         tick, since_ms, rows = rest
         arrived = tuple(Arrived(number, tuple(values), *marks) for number, values, *marks in rows)
         worked = self._work(key, Bundle(tick, arrived, now_ms(), since_ms), ctx)
         yield from self._rows(worked, awaited=True)
         if tick is not None:
-            yield Row(ONE_KEY, json.dumps([tick, None, _counts(worked)]))
+            yield json.dumps([tick, None, _counts(worked)])
         yield from self._rows(worked, awaited=False)
 
     def on_timer(self, timestamp: int, ctx: KeyedProcessFunction.OnTimerContext) -> Iterator[Out]:
@@ -309,17 +321,21 @@ class TellOperator(KeyedProcessFunction):  # type: ignore[misc]
         """Refuse to run with other code than the client's; build the stage."""
         check_code(self._code)
         _share_interpreter()
-        self._kept = _stored(runtime_context, KEPT)
+        self._kept = _later(runtime_context, KEPT)
         self._stage = self._make()
 
-    def process_element(self, value: str, ctx: KeyedProcessFunction.Context) -> Iterator[Row]:
-        """A tick that was released, or a bundle that was worked."""
+    def process_element(
+        self, value: Sequence[str], ctx: KeyedProcessFunction.Context
+    ) -> Iterator[Row]:
+        """Ticks that were released, and bundles that were worked."""
         if self._tell is None:
             self._tell = tell.Tell(self._stage, self._kept)
-        tick, bundles, counts = json.loads(value)
-        if bundles is None:
-            told = self._tell.worked(tick, counts)
-        else:
-            told = self._tell.expect(tick, bundles)
+        told: list[tell.Told] = []
+        for tick, bundles, counts in map(json.loads, value):
+            if bundles is None:
+                told += self._tell.worked(tick, counts)
+            else:
+                told += self._tell.expect(tick, bundles)
+        self._kept.flush()
         for one in told:
             yield Row(self._stage.name, one.instance, one.tick, one.rows)

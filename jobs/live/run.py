@@ -9,8 +9,7 @@ the client's.
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from py4j.java_gateway import JavaObject
-from pyflink.common import Configuration, TypeInformation, Types
+from pyflink.common import Configuration, Types
 from pyflink.datastream import DataStream, KeyedStream, StreamExecutionEnvironment
 from pyflink.java_gateway import get_gateway
 from pyflink.table import DataTypes, Schema, StatementSet, StreamTableEnvironment
@@ -25,7 +24,6 @@ from jobs.live.operators import (
     OrderOperator,
     TellOperator,
     WorkOperator,
-    message_type,
     output_tag,
     row_type,
     uid,
@@ -115,11 +113,11 @@ def define(
     execution = tables.get_config().get(EXECUTION_MODE, "process")
     query = sql.source_query(stage, place.kind, place.fetch_wait_ms)
     rows = tables.to_changelog_stream(tables.sql_query(query))
-    ordered = _with_one_key(rows).process(OrderOperator(make), message_type(Types.STRING()))
+    ordered = _gathered(rows).process(OrderOperator(make), Types.ROW([Types.STRING()] * 2))
     ordered.name(ORDER).uid(uid(ORDER, execution)).set_parallelism(1)
-    worked = _keyed(ordered).process(WorkOperator(make), message_type(Types.INT()))
+    worked = _keyed(ordered).process(WorkOperator(make), Types.STRING())
     worked.name(WORK).uid(uid(WORK, execution)).set_parallelism(parallelism)
-    told = _keyed(worked).process(TellOperator(make), row_type(PROGRESS))
+    told = _gathered(worked).process(TellOperator(make), row_type(PROGRESS))
     told.name(TELL).uid(uid(TELL, execution)).set_parallelism(1)
     inserts = tables.create_statement_set()
     for table in stage.outputs:
@@ -130,20 +128,22 @@ def define(
     inserts.attach_as_datastream()
 
 
-def _with_one_key(rows: DataStream) -> KeyedStream:
-    """Rows behind the key 0, which is put there by Java."""
-    kind = Types.ROW([Types.INT(), rows.get_type()])
-    keyed = _by_java(rows, "map", get_gateway().jvm.tradeflow.Keyed(), kind)
-    return _keyed(keyed)
+def _gathered(values: DataStream) -> KeyedStream:
+    """Values behind the key 0, as lists of texts: see `tradeflow.Gather` in jobs/java_classes.py.
 
-
-def _by_java(
-    stream: DataStream, method: str, function: JavaObject, kind: TypeInformation
-) -> DataStream:
-    """What a function in Java makes of the stream, values of `kind`, in the same thread."""
-    java = stream._j_data_stream
-    made = getattr(java, method)(function, kind.get_java_type_info())
-    return DataStream(made.setParallelism(java.getParallelism()))
+    It is in a thread with the operator after it: what comes while that one works is gathered.
+    """
+    jvm = get_gateway().jvm
+    texts = Types.BASIC_ARRAY(Types.STRING())
+    kind = Types.ROW([Types.INT(), texts])
+    made = values._j_data_stream.transform(
+        "gather", kind.get_java_type_info(), jvm.tradeflow.Gather()
+    )
+    java = made.setParallelism(1).startNewChain()
+    key = Types.ROW([Types.INT()]).get_java_type_info()
+    streams = jvm.org.apache.flink.streaming.api.datastream.DataStreamUtils
+    keyed = streams.reinterpretAsKeyedStream(java, jvm.KeyByKeySelector(), key)
+    return KeyedStream(keyed, texts, DataStream(java))
 
 
 def _keyed(messages: DataStream) -> KeyedStream:
@@ -160,9 +160,10 @@ def _keyed(messages: DataStream) -> KeyedStream:
 
 def _side_output(stream: DataStream, table: Table) -> DataStream:
     """The rows that an operator tagged. PyFlink's own function adds a Python operator to it."""
-    tag = output_tag(table).get_java_output_tag()
-    some = DataStream(stream._j_data_stream.getSideOutput(tag))
-    return _by_java(some, "flatMap", get_gateway().jvm.tradeflow.Each(), row_type(table))
+    some = stream._j_data_stream.getSideOutput(output_tag(table).get_java_output_tag())
+    each = get_gateway().jvm.tradeflow.Each()
+    rows = some.flatMap(each, row_type(table).get_java_type_info())
+    return DataStream(rows.setParallelism(some.getParallelism()))
 
 
 def _write(
