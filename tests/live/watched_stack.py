@@ -39,6 +39,7 @@ OUT = "out"  # an account with a broker of its own
 SYMBOLS = [one.symbol for one in EXAMPLE_SYMBOLS]
 HELD, LIQUID = SYMBOLS[0], SYMBOLS[1]
 DISK_BYTES = 100 * 2**30
+FEEDING_S = 300
 COUNTERS = (
     "tp_signals_accepted_total", "tp_signals_rejected_total", "strategy_signals_total",
     "engine_matches_emitted_total", "progress_gaps_total", "rows_rejected_total",
@@ -96,8 +97,9 @@ class Watched:
 
     def feed(self) -> None:
         """A minute of bars a second until it is done."""
+        done = self.done
         with suppress(Stopped), self.client() as client:
-            while not self.done.wait(1.0):
+            while not done.wait(1.0):
                 if self.pause.is_set():
                     continue
                 bars = [
@@ -200,14 +202,15 @@ def shorten(folder: Path) -> None:
 def feeding(watched: Watched) -> Iterator[None]:
     """The feed goes on for the block, which begins when the gate has worked bars of it.
 
-    After some faults in a row Flink waits for up to half a minute before it starts a job again.
+    After some faults in a row Flink waits for some ten seconds before it starts a job again.
     """
     began = watched.next_ts
     thread = threading.Thread(target=watched.feed, daemon=True)
     thread.start()
     try:
         try:
-            wait_for(lambda: worked(watched, "tradepicker") > began, 120)
+            waited = wait_for(lambda: worked(watched, "tradepicker") > began, FEEDING_S)
+            print(f"the gate worked what was fed after {waited:.0f} s")
         except AssertionError:
             print(f"fed from {began} to {watched.next_ts}, by a thread: {thread.is_alive()}")
             explain(watched)
@@ -216,7 +219,8 @@ def feeding(watched: Watched) -> Iterator[None]:
     finally:
         watched.done.set()
         thread.join(20)
-        watched.done.clear()
+        assert not thread.is_alive(), "the feed did not end"
+        watched.done = threading.Event()
 
 
 def worked(watched: Watched, stage: str) -> int:
