@@ -16,6 +16,7 @@ JAR = "a-tradeflow.jar"
 STAMP = (2020, 1, 1, 0, 0, 0)
 _ROW = "org.apache.flink.types.Row"
 _FUNCTIONS = "org.apache.flink.api.common.functions"
+_STATE = "org.apache.flink.runtime.state"
 _OPERATORS = "org.apache.flink.streaming.api.operators"
 GATHERED = 500  # values that go on together at most
 GONE = "-"  # behind the fields of a row that is no more
@@ -57,7 +58,8 @@ public static synchronized int stops() {{
         f"public void run() {{ while (true) {{ Thread.sleep({BEAT_S * 1e3:.0f}L); stops(); }} }}",
     ),
 )
-# Values as one array of texts behind the key 0: the fields of a row, and whether it is gone.
+# Values as one array of texts behind the key 0: the fields of a row, and whether it is gone. Or, where
+# it is keyed, rows of a key and a text as one array of the texts, behind the key of the first.
 #
 # What comes while the operator after this one works is gathered; it goes on once nothing more is
 # there, by a mail to itself which the task reads before it takes in the next value. Nothing is left
@@ -69,8 +71,11 @@ GATHER = Own(
         f"{_OPERATORS}.OneInputStreamOperator",
         "org.apache.flink.util.function.ThrowingRunnable",
     ),
+    constructor="public Gather(boolean keyed) { this.keyed = keyed; }",
     fields=(
+        "private final boolean keyed;",
         "private transient java.util.ArrayList texts;",
+        "private transient Object key;",
         "private transient int count;",
         "private transient int counted;",
         "private transient boolean looks;",
@@ -91,7 +96,7 @@ private void flush() {{
     Object all = texts.toArray(new String[0]);
     texts.clear();
     count = 0;
-    Object value = {_ROW}.of(new Object[] {{ Integer.valueOf(0), all }});
+    Object value = {_ROW}.of(new Object[] {{ key, all }});
     ((org.apache.flink.util.Collector) output).collect(
         new org.apache.flink.streaming.runtime.streamrecord.StreamRecord(value));
 }}
@@ -99,14 +104,17 @@ private void flush() {{
         f"""
 public void processElement(org.apache.flink.streaming.runtime.streamrecord.StreamRecord record) {{
     Object value = record.getValue();
-    if (value instanceof {_ROW}) {{
-        {_ROW} row = ({_ROW}) value;
+    {_ROW} row = value instanceof {_ROW} ? ({_ROW}) value : null;
+    if (row == null) {{
+        texts.add(value);
+    }} else if (keyed) {{
+        texts.add(row.getField(1));
+    }} else {{
         if (row.getKind() == {_ROW}Kind.UPDATE_BEFORE) return;
         for (int at = 0; at < row.getArity(); at++) texts.add(String.valueOf(row.getField(at)));
         texts.add(row.getKind() == {_ROW}Kind.DELETE ? "{GONE}" : "");
-    }} else {{
-        texts.add(value);
     }}
+    if (count == 0) key = keyed ? row.getField(0) : Integer.valueOf(0);
     count++;
     if (count >= {GATHERED}) {{
         flush();
@@ -128,6 +136,27 @@ public void run() {
         "public void finish() { flush(); super.finish(); }",
     ),
 )
+# The key of Flink's state that is meant: in an array of messages to several keys Flink knows of one.
+KEYS = Own(
+    "tradeflow.Keys",
+    methods=(
+        f"""
+public static void use(Object backend, Object key) {{
+    (({_STATE}.KeyedStateBackend) backend).setCurrentKey({_ROW}.of(new Object[] {{ key }}));
+}}
+""",
+        """
+public static void update(Object backend, Object state, Object values) {
+    java.util.Iterator each = ((java.util.Map) values).entrySet().iterator();
+    while (each.hasNext()) {
+        java.util.Map.Entry one = (java.util.Map.Entry) each.next();
+        use(backend, one.getKey());
+        ((org.apache.flink.api.common.state.ValueState) state).update(one.getValue());
+    }
+}
+""",
+    ),
+)
 # The values of an array, one by one.
 EACH = Own(
     "tradeflow.Each",
@@ -145,7 +174,7 @@ public void flatMap(Object values, org.apache.flink.util.Collector out) {
 
 def make(java: Any, pool: Any, jar: Path) -> None:
     """Write the jar; `java` has Javassist's classes, `pool` those that ours refer to."""
-    write(jar, ((own.name, _made(java, pool, own)) for own in (PULSE, GATHER, EACH)))
+    write(jar, ((own.name, _made(java, pool, own)) for own in (PULSE, GATHER, KEYS, EACH)))
 
 
 def write(jar: Path, classes: Iterable[tuple[str, bytes]]) -> None:

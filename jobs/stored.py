@@ -1,9 +1,9 @@
-"""A map of texts in Flink's state as a mapping of Python's."""
+"""Flink's state as Python has it: maps of texts as mappings, and keys that are worked together."""
 
 from collections.abc import Iterator, Mapping, MutableMapping
 from typing import Any
 
-from pyflink.datastream.state import MapState
+from pyflink.datastream.state import MapState, ValueState
 
 
 class Stored(MutableMapping[str, str]):
@@ -106,3 +106,65 @@ class Later(Stored):
         self._new.clear()
         self._gone.clear()
         super().clear()
+
+
+class Keys:
+    """The key that is worked, of several in one call of Flink, which knows of one of them.
+
+    `backend` is what keeps the states, `state` the value of each key; in thread mode alone.
+    """
+
+    def __init__(self, backend: Any, state: ValueState) -> None:
+        from pemja import findClass  # there is none outside a task
+
+        self._java = findClass("tradeflow.Keys")
+        self._backend, self._value = backend, state
+        self._key: str | None = None
+        self._used: str | None = None
+        self._new: dict[str, bytes | None] = {}
+
+    def enter(self, key: str | None) -> None:
+        """Flink calls, for this key; None: for several, or one that is not known."""
+        self._key = self._used = key
+
+    def work(self, key: str) -> None:
+        """States are this key's from now on."""
+        self._key = key
+
+    def use(self) -> None:
+        """Tell Flink, if it is to be asked."""
+        if self._used != self._key:
+            self._java.use(self._backend, self._key)
+            self._used = self._key
+
+    def value(self) -> bytes | None:
+        """The key's value, as it was before this call of Flink."""
+        self.use()
+        found: bytes | None = self._value.value()
+        return found
+
+    def update(self, value: bytes | None) -> None:
+        """The key's value from now on; it goes into the state by `flush`."""
+        self._new[str(self._key)] = value
+
+    def flush(self) -> None:
+        """Keep the new values, in one call into Flink."""
+        if self._new:
+            pickled = {
+                key: self._value._value_converter.to_external(self._new[key]) for key in self._new
+            }
+            self._java.update(self._backend, self._value._state, pickled)
+            self._new.clear()
+            self._used = None
+
+
+class Keyed(Stored):
+    """A map of each key of `keys`."""
+
+    def __init__(self, state: MapState, keys: Keys) -> None:
+        self._flink, self._keys = state, keys
+
+    @property
+    def _state(self) -> MapState:  # type: ignore[override]
+        self._keys.use()
+        return self._flink

@@ -1,11 +1,14 @@
 """A live stage inside Flink: three operators, one after the other, each a chain of its own.
 
-order (one key) gets some rows at a time, as texts: kind, tick, id and body (jobs/live/sql.py) and
-    whether it is gone. It holds them until their tick is complete -> (key, message) for work, JSON
+order (one key) gets rows as texts: kind, tick, id and body (jobs/live/sql.py) and whether it is
+    gone. It holds them until their tick is complete -> (key, message) for work, JSON
     [key, tick or null, since_ms, [[input, values, late, ended], ...]], or what tell gets
-work (a key each, any parallelism) calls the stage -> rows of tables by side outputs, and to tell
-    [tick, bundles or null, counts by instance], JSON too
-tell (one key) gets some of those at a time, and writes progress once all of a tick is worked
+work (a key each, any parallelism) calls the stage -> rows of tables by side outputs, and to tell,
+    JSON as well, [[tick, bundles or null, counts by instance], ...]
+tell (one key) writes progress once all of a tick is worked
+
+Each gets lists of what came while it worked, as tradeflow.Gather of jobs/java_classes.py gathers
+it, and hands on lists: a call between Java and Python costs more than most of what it is for.
 
 State: all of it text, bytes and numbers, with a version inside. order and tell: a map "kept" of
 theirs (jobs/live/shelf.py), and order's "seen" (jobs/live/seen.py). work: "state", one byte of
@@ -18,6 +21,8 @@ import json
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
+from itertools import chain
+from typing import Any
 
 from pyflink.common import Row, RowKind, Time, Types
 from pyflink.common.typeinfo import RowTypeInfo, TypeInformation
@@ -25,7 +30,6 @@ from pyflink.datastream import KeyedProcessFunction, OutputTag, RuntimeContext
 from pyflink.datastream.state import (
     MapStateDescriptor,
     StateTtlConfig,
-    ValueState,
     ValueStateDescriptor,
 )
 
@@ -35,7 +39,7 @@ from jobs.live import order, stage, tell
 from jobs.live.pulse import pulse
 from jobs.live.sql import PROGRESS, reader
 from jobs.live.stage import Arrived, Bundle, Memory, Stage, Worked
-from jobs.stored import Later, Stored
+from jobs.stored import Keyed, Keys, Later
 from schemas.ops import PROGRESS_GAPS
 from schemas.table import Kind, Table, Type
 from udfs.errors import InvariantError
@@ -51,7 +55,7 @@ SWITCH_S = 0.00005
 GARBAGE_OBJECTS = 20_000
 
 Make = Callable[[], Stage]
-Out = tuple[OutputTag, list[Row]] | Row | str
+Out = tuple[OutputTag, list[Row]] | list[Row] | str
 ROW_TYPES: dict[Type, Callable[[], TypeInformation]] = {
     Type.BIGINT: Types.LONG,
     Type.INT: Types.INT,
@@ -80,10 +84,6 @@ def output_tag(table: Table) -> OutputTag:
 def now_ms() -> int:
     """The wall clock."""
     return time.time_ns() // 1_000_000
-
-
-def _stored(context: RuntimeContext, name: str, ttl_ms: int | None = None) -> Stored:
-    return Stored(context.get_map_state(_texts(name, ttl_ms)))
 
 
 def _later(context: RuntimeContext, name: str) -> Later:
@@ -184,25 +184,35 @@ class OrderOperator(KeyedProcessFunction):  # type: ignore[misc]
         self._kept.flush()
         self._seen.flush()
         self._set_timer(ctx)
+        messages, gaps = [], []
         for one in sent:
             if isinstance(one, order.ToWork):
-                # The key once more: asking Flink for it is a call into Java.
-                yield Row(one.key, json.dumps([one.key, one.tick, one.since_ms, one.rows]))
+                # The key once more: a list of messages is for several.
+                text = json.dumps([one.key, one.tick, one.since_ms, one.rows])
+                messages.append(Row(one.key, text))
             elif isinstance(one, order.ToTell):
-                yield Row(TO_TELL, json.dumps([TO_TELL, one.tick, one.bundles, {}]))
+                text = json.dumps([TO_TELL, one.tick, one.bundles, {}])
+                messages.append(Row(TO_TELL, text))
             else:
                 gap = (self._stage.name, one.instance, one.ts, one.missing, one.waited_ms)
-                yield self._gaps, [Row(*gap)]
+                gaps.append(Row(*gap))
+        if gaps:
+            yield self._gaps, gaps
+        if messages:
+            yield messages
 
 
 class WorkOperator(KeyedProcessFunction):  # type: ignore[misc]
-    """Calls the stage for one key and one tick; its rows go straight to their tables."""
+    """Calls the stage for a key and a tick; its rows go straight to their tables.
+
+    Messages come some at a time. What all of them give is kept and sent in a call or two.
+    """
 
     def __init__(self, make: Make) -> None:
         self._make = make
         self._code = client_code()
         self._tags: list[OutputTag] = [output_tag(table) for table in make().outputs]
-        self._state: ValueState
+        self._keys: Keys
 
     def open(self, runtime_context: RuntimeContext) -> None:
         """Refuse to run with other code than the client's; build the stage."""
@@ -213,63 +223,79 @@ class WorkOperator(KeyedProcessFunction):  # type: ignore[misc]
             [at for at, one in enumerate(table.stored) if one.type is Type.DOUBLE]
             for table in self._stage.outputs
         ]
-        state = ValueStateDescriptor(STATE, Types.PICKLED_BYTE_ARRAY())
-        self._state = runtime_context.get_state(state)
+        state = runtime_context.get_state(ValueStateDescriptor(STATE, Types.PICKLED_BYTE_ARRAY()))
+        backend = runtime_context.get_keyed_state_backend()._keyed_state_backend
+        self._keys = Keys(backend, state)
         self._pulse = pulse()
         self._stops = self._pulse.stops()
-        facts = _stored(runtime_context, FACTS, self._stage.memory_ttl_ms)
-        self._memory = Memory(facts, _stored(runtime_context, KEPT))
+        facts = runtime_context.get_map_state(_texts(FACTS, self._stage.memory_ttl_ms))
+        kept = runtime_context.get_map_state(_texts(KEPT))
+        self._memory = Memory(Keyed(facts, self._keys), Keyed(kept, self._keys))
         self._timers: dict[str, int] = {}  # the next one of each key that has any
         self._held: dict[str, bytes | None] = {}  # each key's state, as it was kept last
 
-    def process_element(self, value: str, ctx: KeyedProcessFunction.Context) -> Iterator[Out]:
-        """A bundle, or what order has to say to tell."""
-        key, *rest = json.loads(value)
-        if key == TO_TELL:
-            yield json.dumps(rest)
-            return
-        tick, since_ms, rows = rest
-        arrived = tuple(Arrived(number, tuple(values), *marks) for number, values, *marks in rows)
-        worked = self._work(key, Bundle(tick, arrived, now_ms(), since_ms), ctx)
-        yield from self._rows(worked, awaited=True)
-        if tick is not None:
-            yield json.dumps([tick, None, _counts(worked)])
-        yield from self._rows(worked, awaited=False)
+    def process_element(
+        self, value: Sequence[str], ctx: KeyedProcessFunction.Context
+    ) -> Iterator[Out]:
+        """Bundles, and what order has to say to tell."""
+        self._keys.enter(None)
+        rows: list[stage.Row] = []
+        told: list[list[Any]] = []
+        for key, *rest in map(json.loads, value):
+            if key == TO_TELL:
+                told.append(rest)
+                continue
+            tick, since_ms, given = rest
+            arrived = tuple(Arrived(one, tuple(values), *marks) for one, values, *marks in given)
+            worked = self._work(key, Bundle(tick, arrived, now_ms(), since_ms), ctx)
+            rows += worked.rows
+            if tick is not None:
+                told.append([tick, None, _counts(worked)])
+        return self._sent(rows, told)
 
     def on_timer(self, timestamp: int, ctx: KeyedProcessFunction.OnTimerContext) -> Iterator[Out]:
         """The key wanted to be called."""
         key = ctx.get_current_key()
+        self._keys.enter(key)
         self._timers.pop(key, None)
         worked = self._work(key, Bundle(None, (), now_ms()), ctx)
-        yield from self._rows(worked, awaited=True)
-        yield from self._rows(worked, awaited=False)
+        return self._sent(worked.rows, [])
 
     def _work(self, key: str, bundle: Bundle, ctx: KeyedProcessFunction.Context) -> Worked:
         _check_thread()
         self._pulse.check(self._stops)
+        self._keys.work(key)
         if key not in self._held:
-            self._held[key] = unstamped(self._state.value(), self._stage.name)
+            self._held[key] = unstamped(self._keys.value(), self._stage.name)
         held = self._held[key]
         worked = self._stage.work(key, held, self._memory, bundle)
         if worked.state != held:
-            self._state.update(stamped(worked.state))
+            self._keys.update(stamped(worked.state))
             self._held[key] = worked.state
         wake_at_ms = worked.wake_at_ms
         if wake_at_ms is not None and self._timers.get(key, wake_at_ms + 1) > wake_at_ms:
             # A key that is called earlier than it wants says so, and gets another timer.
             self._timers[key] = wake_at_ms
+            self._keys.use()
             ctx.timer_service().register_processing_time_timer(wake_at_ms)
         return worked
 
-    def _rows(self, worked: Worked, awaited: bool) -> Iterator[Out]:
-        """Rows that another stage waits for go first; those of a table with one call into Java."""
+    def _sent(self, rows: Sequence[stage.Row], told: list[list[Any]]) -> Iterator[Out]:
+        """Rows that another stage waits for go first, and those that people read last."""
+        self._keys.flush()
+        yield from self._rows([row for row in rows if row.instance is not None])
+        if told:
+            yield json.dumps(told)
+        yield from self._rows([row for row in rows if row.instance is None])
+
+    def _rows(self, rows: Sequence[stage.Row]) -> Iterator[Out]:
+        """Those of a table with one call into Java."""
         by_table: dict[int, list[Row]] = {}
-        for row in worked.rows:
-            if (row.instance is not None) == awaited:
-                by_table.setdefault(row.table, []).append(self._row(row))
-        for table, rows in by_table.items():
+        for row in rows:
+            by_table.setdefault(row.table, []).append(self._row(row))
+        for table, some in by_table.items():
             self._pulse.check(self._stops)
-            yield self._tags[table], rows
+            yield self._tags[table], some
 
     def _row(self, row: stage.Row) -> Row:
         table = self._stage.outputs[row.table]
@@ -331,7 +357,7 @@ class TellOperator(KeyedProcessFunction):  # type: ignore[misc]
         if self._tell is None:
             self._tell = tell.Tell(self._stage, self._kept)
         told: list[tell.Told] = []
-        for tick, bundles, counts in map(json.loads, value):
+        for tick, bundles, counts in chain.from_iterable(map(json.loads, value)):
             if bundles is None:
                 told += self._tell.worked(tick, counts)
             else:

@@ -9,7 +9,8 @@ the client's.
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from pyflink.common import Configuration, Types
+from py4j.java_gateway import JavaObject
+from pyflink.common import Configuration, TypeInformation, Types
 from pyflink.datastream import DataStream, KeyedStream, StreamExecutionEnvironment
 from pyflink.java_gateway import get_gateway
 from pyflink.table import DataTypes, Schema, StatementSet, StreamTableEnvironment
@@ -113,9 +114,11 @@ def define(
     execution = tables.get_config().get(EXECUTION_MODE, "process")
     query = sql.source_query(stage, place.kind, place.fetch_wait_ms)
     rows = tables.to_changelog_stream(tables.sql_query(query))
-    ordered = _gathered(rows).process(OrderOperator(make), Types.ROW([Types.STRING()] * 2))
+    message = Types.ROW([Types.STRING(), Types.STRING()])
+    ordered = _gathered(rows).process(OrderOperator(make), Types.OBJECT_ARRAY(message))
     ordered.name(ORDER).uid(uid(ORDER, execution)).set_parallelism(1)
-    worked = _keyed(ordered).process(WorkOperator(make), Types.STRING())
+    messages = _each(ordered._j_data_stream, message)
+    worked = _gathered(messages, parallelism).process(WorkOperator(make), Types.STRING())
     worked.name(WORK).uid(uid(WORK, execution)).set_parallelism(parallelism)
     told = _gathered(worked).process(TellOperator(make), row_type(PROGRESS))
     told.name(TELL).uid(uid(TELL, execution)).set_parallelism(1)
@@ -128,42 +131,42 @@ def define(
     inserts.attach_as_datastream()
 
 
-def _gathered(values: DataStream) -> KeyedStream:
-    """Values behind the key 0, as lists of texts: see `tradeflow.Gather` in jobs/java_classes.py.
+def _gathered(values: DataStream, parallelism: int | None = None) -> KeyedStream:
+    """Lists of texts: see `tradeflow.Gather` in jobs/java_classes.py.
 
-    It is in a thread with the operator after it: what comes while that one works is gathered.
+    With a parallelism the values are keys and messages, and go to the task of their key; else all
+    are behind the key 0. What gathers is in a thread with the operator after it: what comes while
+    that one works is gathered. PyFlink's own functions would add a Python operator for the key; two
+    in one thread can't be: see _check_thread of jobs/live/operators.py.
     """
     jvm = get_gateway().jvm
+    streams = jvm.org.apache.flink.streaming.api.datastream
+    by_key = parallelism is not None
     texts = Types.BASIC_ARRAY(Types.STRING())
-    kind = Types.ROW([Types.INT(), texts])
-    made = values._j_data_stream.transform(
-        "gather", kind.get_java_type_info(), jvm.tradeflow.Gather()
-    )
-    java = made.setParallelism(1).startNewChain()
-    key = Types.ROW([Types.INT()]).get_java_type_info()
-    streams = jvm.org.apache.flink.streaming.api.datastream.DataStreamUtils
-    keyed = streams.reinterpretAsKeyedStream(java, jvm.KeyByKeySelector(), key)
-    return KeyedStream(keyed, texts, DataStream(java))
-
-
-def _keyed(messages: DataStream) -> KeyedStream:
-    """Messages, rows of a key and a value, by their key.
-
-    PyFlink's own function adds a Python operator that looks for the key; where the one before has
-    side outputs, too, both would run in one thread: see _check_thread of the operators.
-    """
-    key, value = messages.get_type().get_field_types()
-    selector = get_gateway().jvm.KeyByKeySelector()
-    keyed = messages._j_data_stream.keyBy(selector, Types.ROW([key]).get_java_type_info())
-    return KeyedStream(keyed, value, messages)
+    key = Types.STRING() if by_key else Types.INT()
+    selector, key_type = jvm.KeyByKeySelector(), Types.ROW([key]).get_java_type_info()
+    java = values._j_data_stream
+    if by_key:  # not as a stream with keys: those are of operators that have states
+        keyed = java.keyBy(selector, key_type)
+        java = streams.DataStream(java.getExecutionEnvironment(), keyed.getTransformation())
+    kind = Types.ROW([key, texts]).get_java_type_info()
+    made = java.transform("gather", kind, jvm.tradeflow.Gather(by_key))
+    made = made.setParallelism(parallelism or 1).startNewChain()
+    keyed = streams.DataStreamUtils.reinterpretAsKeyedStream(made, selector, key_type)
+    return KeyedStream(keyed, texts, DataStream(made))
 
 
 def _side_output(stream: DataStream, table: Table) -> DataStream:
     """The rows that an operator tagged. PyFlink's own function adds a Python operator to it."""
     some = stream._j_data_stream.getSideOutput(output_tag(table).get_java_output_tag())
+    return _each(some, row_type(table))
+
+
+def _each(lists: JavaObject, kind: TypeInformation) -> DataStream:
+    """The values of a stream of lists, in the same thread."""
     each = get_gateway().jvm.tradeflow.Each()
-    rows = some.flatMap(each, row_type(table).get_java_type_info())
-    return DataStream(rows.setParallelism(some.getParallelism()))
+    values = lists.flatMap(each, kind.get_java_type_info())
+    return DataStream(values.setParallelism(lists.getParallelism()))
 
 
 def _write(
