@@ -58,8 +58,8 @@ public static synchronized int stops() {{
         f"public void run() {{ while (true) {{ Thread.sleep({BEAT_S * 1e3:.0f}L); stops(); }} }}",
     ),
 )
-# Values as one array of texts behind the key 0: the fields of a row, and whether it is gone. Or, where
-# it is keyed, rows of a key and a text as one array of the texts, behind the key of the first.
+# Values as one array of texts behind the key 0: the fields of a row, and whether it is gone. Or,
+# where it is keyed, rows of a key and a text as one array of the texts behind the key of the first.
 #
 # What comes while the operator after this one works is gathered; it goes on once nothing more is
 # there, by a mail to itself which the task reads before it takes in the next value. Nothing is left
@@ -136,7 +136,7 @@ public void run() {
         "public void finish() { flush(); super.finish(); }",
     ),
 )
-# The key of Flink's state that is meant: in an array of messages to several keys Flink knows of one.
+# The key that Flink's states are meant for: of an array of messages to several it knows one.
 KEYS = Own(
     "tradeflow.Keys",
     methods=(
