@@ -195,10 +195,10 @@ def _made(java: Any, pool: Any, own: Own) -> bytes:
     made = pool.makeClass(own.name, pool.get(own.parent))
     for name in own.interfaces:
         made.addInterface(pool.get(name))
-    code = own.constructor or f"public {own.name.rpartition('.')[2]}() {{ }}"
-    made.addConstructor(tool.CtNewConstructor.make(code, made))
     for code in own.fields:
         made.addField(tool.CtField.make(code, made))
+    code = own.constructor or f"public {own.name.rpartition('.')[2]}() {{ }}"
+    made.addConstructor(tool.CtNewConstructor.make(code, made))
     for code in own.methods:
         made.addMethod(tool.CtNewMethod.make(code, made))
     return bytes(made.toBytecode())
