@@ -2,7 +2,7 @@
 
 History keeps the first row of a key, latest tables the last, as the store does. A log may keep the
 repeats, as Kafka's topics do. A crash takes a stage back to its last snapshot, and the tables keep
-what it had written since.
+what it had written since, each up to another row: they have writers of their own.
 """
 
 import random
@@ -20,6 +20,7 @@ from schemas.ops import PROGRESS, PROGRESS_GAPS
 from schemas.table import Kind, Table
 
 Row = dict[str, Any]
+SENT = 0.2  # how likely a table gets its rows after a step
 ENDED = "ended"  # marks a latest table's row in the log that is gone
 
 
@@ -65,6 +66,7 @@ class Node:
         self.wakes: dict[str, int] = {}
         self.read = [0] * (len(make().inputs) + 1)
         self.gaps: list[Gap] = []
+        self.unsent: dict[str, list[tuple[Table, Iterable[Any], bool]]] = {}
         self.start()
 
     def start(self) -> None:
@@ -74,13 +76,16 @@ class Node:
         self.tell = Tell(self.stage, self.told)
 
     def snapshot(self) -> Any:
-        """What a checkpoint holds."""
+        """What a checkpoint holds, once all rows from before it are in the tables."""
+        for name in self.unsent:
+            self._send(name)
         memory = {key: Memory({**one.facts}, {**one.kept}) for key, one in self.memory.items()}
         held = (self.kept, self.seen, self.told, self.states)
         return (*({**one} for one in held), memory, [*self.read])
 
     def crash(self, snapshot: Any) -> None:
         """Go back to a checkpoint."""
+        self.unsent.clear()
         self.kept, self.seen, self.told, self.states, self.memory, self.read = snapshot
         self.start()
 
@@ -102,7 +107,18 @@ class Node:
         for key in [key for key, at in self.wakes.items() if at <= now_ms]:
             del self.wakes[key]
             self._work(ToWork(key, None, ()), now_ms)
+        for name in self.unsent:
+            if pick.random() < SENT:
+                self._send(name)
         return len(rows)
+
+    def _write(self, table: Table, values: Iterable[Any], delete: bool = False) -> None:
+        self.unsent.setdefault(table.name, []).append((table, values, delete))
+
+    def _send(self, name: str) -> None:
+        rows, self.unsent[name] = self.unsent[name], []
+        for row in rows:
+            self.tables.write(*row)
 
     def _progress(self, row: Row, now_ms: int) -> None:
         for one in self.stage.upstreams:
@@ -132,7 +148,7 @@ class Node:
             else:
                 self.gaps.append(one)
                 row = {"stage": self.stage.name, **one._asdict()}
-                self.tables.write(PROGRESS_GAPS, encode(PROGRESS_GAPS, row))
+                self._write(PROGRESS_GAPS, encode(PROGRESS_GAPS, row))
 
     def _work(self, one: ToWork, now_ms: int) -> None:
         memory = self.memory.setdefault(one.key, Memory({}, {}))
@@ -143,7 +159,7 @@ class Node:
             self.wakes[one.key] = worked.wake_at_ms
         counts: dict[str, int] = {}
         for row in worked.rows:
-            self.tables.write(self.stage.outputs[row.table], row.values, row.delete)
+            self._write(self.stage.outputs[row.table], row.values, row.delete)
             if row.instance is not None:
                 counts[row.instance] = counts.get(row.instance, 0) + 1
         if one.tick is not None:
@@ -152,7 +168,7 @@ class Node:
     def _tell(self, told: Iterable[Told]) -> None:
         for one in told:
             values = (self.stage.name, one.instance, one.tick, one.rows)
-            self.tables.write(PROGRESS, values)
+            self._write(PROGRESS, values)
 
 
 def keeps(given: Input, row: Row) -> bool:

@@ -192,28 +192,70 @@ def work(
     held = load(state)
     logged = accounts.logged(account_id, held.seq, bundle.since_ms)
     params = accounts.params[account_id]
-    seq = max([held.seq, *(one.seq for one in logged.values())])
     held = held._replace(parked=(*held.parked, *new_changes(held, bundle.rows)))
-    found = sorted(signals(bundle.rows), key=signal_order)
-    known = [signal for signal in found if signal.signal_id in logged]
-    out: list[Row] = []
-    for signal in sorted(known, key=lambda one: logged[one.signal_id].seq):
-        before = logged.pop(signal.signal_id)
-        held = apply_changes(held, before.changes, params)
-        gate, decision = taken(held.gate, signal, before, params)
-        held = held._replace(gate=gate, seq=before.seq)
-        out.append(decision_row(decision, before.seq, before.changes, accounts.run_id, bundle.tick))
-    if not logged:
-        held = apply_changes(held, None, params)
+    held = catch_up(held, logged, bundle.tick, params)
     for end in ends(bundle.rows, held.gate):
         held = held._replace(gate=tradepicker.apply_end(held.gate, end))
-    for signal in found:
-        if signal not in known:
-            seq += 1
+    out: list[Row] = []
+    for signal in in_order(signals(bundle.rows), logged, held.seq):
+        before = logged.pop(signal.signal_id, None)
+        if before is None:
+            held = catch_up(held, logged, bundle.tick, params)
+            seq, applied = next_seq(held.seq, logged), held.changes
             gate, decision, _ = tradepicker.decide(held.gate, signal, params)
-            held = held._replace(gate=gate, seq=seq)
-            out.append(decision_row(decision, seq, held.changes, accounts.run_id, bundle.tick))
-    return Worked(save(held), out)
+        else:
+            seq, applied = before.seq, before.changes
+            held = apply_changes(held, applied, params)
+            gate, decision = taken(held.gate, signal, before, params)
+        held = held._replace(gate=gate, seq=seq)
+        out.append(decision_row(decision, seq, applied, accounts.run_id, bundle.tick))
+    return Worked(save(catch_up(held, logged, bundle.tick, params)), out)
+
+
+def in_order(found: list[Signal], logged: Mapping[str, Logged], seq: int) -> list[Signal]:
+    """Signals in the order in which they were decided: the log's, as far as it has them.
+
+    It may lack some although it has later ones, as its two tables have writers of their own: those
+    go where a number is missing. `seq` is that of the decision before them.
+    """
+    known = sorted(
+        (one for one in found if one.signal_id in logged), key=lambda one: logged[one.signal_id].seq
+    )
+    others = sorted((one for one in found if one.signal_id not in logged), key=signal_order)
+    order: list[Signal] = []
+    for one in known:
+        while others and seq + 1 < logged[one.signal_id].seq:
+            if signal_order(others[0]) > signal_order(one):
+                break
+            order.append(others.pop(0))
+            seq += 1
+        order.append(one)
+        seq = logged[one.signal_id].seq
+    return [*order, *others]
+
+
+def next_seq(seq: int, logged: Mapping[str, Logged]) -> int:
+    """The number of a decision that the log does not have; after all of the log if none is free."""
+    numbers = [one.seq for one in logged.values()]
+    return seq + 1 if not numbers or seq + 1 < min(numbers) else max(numbers) + 1
+
+
+def catch_up(
+    held: Held, logged: Mapping[str, Logged], tick: int | None, params: GateParams
+) -> Held:
+    """Apply parked changes: of a paper account those of the tick and older ones, else all.
+
+    A change of a later tick is there where decisions of this one are made again, after a restart.
+    While some are to be taken from the log, no more are applied than were before the next of them.
+    """
+    until = min((one.changes for one in logged.values()), default=None)
+    if until is not None or params.account.broker == "paper":
+        old = 0
+        while tick is not None and old < len(held.parked) and held.parked[old].ts <= tick:
+            old += 1
+        known = held.changes + old
+        until = known if until is None else min(until, known)
+    return apply_changes(held, until, params)
 
 
 def new_changes(held: Held, rows: tuple[Arrived, ...]) -> list[PositionChange]:
