@@ -52,7 +52,7 @@ from udfs.state import dump, load_gate
 from udfs.tradepicker import GateParams, GateState
 
 NAME = "tradepicker"
-STATE_VERSION = 1
+STATE_VERSION = 2
 SIGNALS, CHANGES, ENDS = range(3)
 ACCEPTED, REJECTED = range(2)
 ENGINE = ("engine", INSTANCE)
@@ -63,13 +63,15 @@ UNFILLED = ("CANCELLED", "REJECTED", "EXPIRED")
 class Held(NamedTuple):
     """An account's state: what the gate knows, how many decisions it made, changes it applied.
 
-    `parked` are changes that came after decisions which are still to be taken from the log.
+    `parked` are changes that came after decisions which are still to be taken from the log, `late`
+    signals that the log does not have among these: their turn is after it.
     """
 
     gate: GateState
     seq: int
     changes: int
     parked: tuple[PositionChange, ...]
+    late: tuple[Signal, ...] = ()
 
 
 class Logged(NamedTuple):
@@ -196,12 +198,17 @@ def work(
     held = catch_up(held, logged, bundle.tick, params)
     for end in ends(bundle.rows, held.gate):
         held = held._replace(gate=tradepicker.apply_end(held.gate, end))
+    found = in_order([*held.late, *signals(bundle.rows)], logged, held.seq)
+    late: list[Signal] = []
     out: list[Row] = []
-    for signal in in_order(signals(bundle.rows), logged, held.seq):
+    for signal in found:
+        if signal.signal_id not in logged and not is_free(held.seq + 1, logged):
+            late.append(signal)
+            continue
         before = logged.pop(signal.signal_id, None)
         if before is None:
             held = catch_up(held, logged, bundle.tick, params)
-            seq, applied = next_seq(held.seq, logged), held.changes
+            seq, applied = held.seq + 1, held.changes
             gate, decision, _ = tradepicker.decide(held.gate, signal, params)
         else:
             seq, applied = before.seq, before.changes
@@ -209,7 +216,13 @@ def work(
             gate, decision = taken(held.gate, signal, before, params)
         held = held._replace(gate=gate, seq=seq)
         out.append(decision_row(decision, seq, applied, accounts.run_id, bundle.tick))
-    return Worked(save(catch_up(held, logged, bundle.tick, params)), out)
+    held = catch_up(held._replace(late=tuple(late)), logged, bundle.tick, params)
+    return Worked(save(held), out)
+
+
+def is_free(seq: int, logged: Mapping[str, Logged]) -> bool:
+    """Whether a decision that the log lacks may be made now: before all that is to be taken."""
+    return all(seq < one.seq for one in logged.values())
 
 
 def in_order(found: list[Signal], logged: Mapping[str, Logged], seq: int) -> list[Signal]:
@@ -232,12 +245,6 @@ def in_order(found: list[Signal], logged: Mapping[str, Logged], seq: int) -> lis
         order.append(one)
         seq = logged[one.signal_id].seq
     return [*order, *others]
-
-
-def next_seq(seq: int, logged: Mapping[str, Logged]) -> int:
-    """The number of a decision that the log does not have; after all of the log if none is free."""
-    numbers = [one.seq for one in logged.values()]
-    return seq + 1 if not numbers or seq + 1 < min(numbers) else max(numbers) + 1
 
 
 def catch_up(
@@ -352,6 +359,7 @@ def save(held: Held) -> bytes:
         "seq": held.seq,
         "changes": held.changes,
         "parked": held.parked,
+        "late": held.late,
     }
     return json.dumps(head).encode() + b"\n" + dump(held.gate)
 
@@ -363,4 +371,5 @@ def load(data: bytes | None) -> Held:
     line, _, gate = data.partition(b"\n")
     head = state_head(line, NAME, STATE_VERSION)
     parked = tuple(PositionChange(*row) for row in head["parked"])
-    return Held(load_gate(gate), head["seq"], head["changes"], parked)
+    late = tuple(Signal(*row) for row in head["late"])
+    return Held(load_gate(gate), head["seq"], head["changes"], parked, late)

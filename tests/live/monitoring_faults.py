@@ -4,6 +4,7 @@ import time
 from decimal import Decimal
 from pathlib import Path
 
+from jobs.stack import control
 from jobs.stack.rest import Flink
 from jobs.store.client import Writing
 from schemas.signals import STRATEGY_SIGNAL_HISTORY
@@ -65,6 +66,13 @@ def cancel(watched: Watched, name: str) -> None:
     flink = Flink(watched.stack.rest, watched.stack.prefix)
     (job,) = [one for one in flink.jobs() if one.name == name]
     flink.cancel(job.job_id)
+
+
+def bring_back(watched: Watched) -> None:
+    """Start what is not there as a person does."""
+    up = control.up(watched.config, watched.stack.folder)
+    print(f"up started {up.submitted}")
+    assert up.problems == []
 
 
 def garbage(watched: Watched) -> None:

@@ -18,12 +18,12 @@ from typing import Any, NamedTuple
 import pyarrow.parquet as pq
 import pytest
 
-from jobs.stack import control
 from jobs.stack.scrape import Samples
 from tests import dashboards
 from tests.live.live_runs import kill, wait_for
 from tests.live.monitoring_faults import (
     block,
+    bring_back,
     cancel,
     free,
     garbage,
@@ -204,16 +204,16 @@ def test_faults_are_told_of_and_cleared(watched: Watched) -> None:
                 watched, "CheckpointFailing", lambda: block(checkpoints), lambda: free(checkpoints)
             ),
         ]
-        over(cured)
+        over(watched, cured)
         kill_task_manager = (lambda: kill(watched.stack.folder, "taskmanager-0"), lambda: None)
-        over([drill(watched, "JobNotRunning", *kill_task_manager)])
+        over(watched, [drill(watched, "JobNotRunning", *kill_task_manager)])
         again = drill(
             watched,
             "GateWithoutUpstream",
             lambda: cancel(watched, "strategies"),
-            lambda: control.up(watched.config, watched.stack.folder),
+            lambda: bring_back(watched),
         )
-        over([again])
+        over(watched, [again])
         for alert, name in (
             ("FlinkMetricsDown", "taskmanager-0"),
             ("RollupStale", "taskmanager-0"),
@@ -229,7 +229,7 @@ def test_faults_are_told_of_and_cleared(watched: Watched) -> None:
                 lambda pid=pid: os.kill(pid, signal.SIGSTOP),  # type: ignore[misc]
                 lambda pid=pid: os.kill(pid, signal.SIGCONT),  # type: ignore[misc]
             )
-            over([let_go])
+            over(watched, [let_go])
     wait_for(lambda: is_equal(watched), 120)  # after all of it
     for series, values in counted.items():
         assert values == sorted(values), series  # absent at times, and never less or more
@@ -251,7 +251,10 @@ def test_refusals_and_slow_checkpoints_are_told_of(watched: Watched) -> None:
         rejects = drill(watched, "FrequentRejects", lambda: refused(watched), lambda: None)
         worker = watched.pid("taskmanager-0")
         assert worker is not None
-        over([rejects, drill(watched, "CheckpointSlow", lambda: hold_up(worker), lambda: None)])
+        over(
+            watched,
+            [rejects, drill(watched, "CheckpointSlow", lambda: hold_up(worker), lambda: None)],
+        )
     wait_for(lambda: is_equal(watched), 120)
 
 
@@ -265,8 +268,8 @@ def test_a_disk_that_fills_is_told_of(watched: Watched) -> None:
         size = shutil.disk_usage(folder).free - int(free)
         subprocess.run(("fallocate", "-l", str(size), ballast), check=True)
 
-    over([drill(watched, "DiskFilling", lambda: leave(0.05 * DISK_BYTES), ballast.unlink)])
-    over([drill(watched, "DiskFull", lambda: leave(1.5e9), ballast.unlink)])
+    over(watched, [drill(watched, "DiskFilling", lambda: leave(0.05 * DISK_BYTES), ballast.unlink)])
+    over(watched, [drill(watched, "DiskFull", lambda: leave(1.5e9), ballast.unlink)])
 
 
 class Cured(NamedTuple):
@@ -302,8 +305,13 @@ def notified(watched: Watched) -> str:
     return (watched.stack.folder / "log" / "notifier.out").read_text()
 
 
-def over(cured: Sequence[Cured]) -> None:
+def over(watched: Watched, cured: Sequence[Cured]) -> None:
     """All of them are over, each soon after its cure."""
     for alert, fired, cleared in cured:
-        told = cleared.result()
+        try:
+            told = cleared.result()
+        except AssertionError:
+            print(f"{alert}: fired after {fired:.0f} s, and is not over")
+            explain(watched)
+            raise
         print(f"{alert}: fired after {fired:.0f} s, over {told:.0f} s after the cure")

@@ -1,19 +1,17 @@
-"""What live jobs say in SQL, for either store, and what of their rows a gate knows already."""
+"""What live jobs say in SQL, for either store."""
 
 import re
 
 import pytest
 
-from jobs.live import kafka_tables, sql, tradepicker
-from jobs.live.stage import INSTANCE, Arrived, Input, Stage, Upstream, Worked
-from jobs.live.tradepicker import CHANGES, Held, new_changes
+from jobs.live import kafka_tables, sql
+from jobs.live.stage import INSTANCE, Input, Stage, Upstream, Worked
 from jobs.store.place import StorePlace
 from schemas.market import PRICE_1M_HISTORY
 from schemas.ops import PROGRESS, PROGRESS_GAPS
 from schemas.table import Kind, Store, Table
 from schemas.tables import TABLES
 from schemas.trading import OPEN_POSITIONS_ROLLUP
-from udfs.tradepicker import EMPTY, GateKey
 
 PLACE = StorePlace("kafka", "h:1", "db")
 KAFKA = [kafka_tables.statement(table, PLACE, "engine") for table in TABLES.values()]
@@ -59,20 +57,3 @@ def test_a_job_s_table_in_kafka(statement: str) -> None:
     assert (prefix in statement) == (table.kind is Kind.HISTORY)
     committed = "'properties.isolation.level' = 'read_committed'" in statement
     assert committed == (table is PRICE_1M_HISTORY)
-
-
-def test_a_change_that_is_read_again_counts_once() -> None:
-    def row(seq: int) -> Arrived:
-        values = ("a", "s", "ALFAUSD", seq, f"o{seq}", "f", "BUY", "1", "0", "1", 60_000)
-        return Arrived(CHANGES, values)
-
-    first, second = tradepicker.changes((row(1), row(2)))
-    held = Held({}, 0, 0, (first,))
-    assert new_changes(held, (row(1), row(2), row(2))) == [second]
-    gate = {("s", "ALFAUSD"): key_after(seq=2)}
-    assert new_changes(Held(gate, 0, 2, ()), (row(1), row(2), row(3)))[0].seq == 3
-
-
-def key_after(seq: int) -> GateKey:
-    """A key of the gate that has applied so many changes."""
-    return EMPTY._replace(seq=seq)
