@@ -291,7 +291,7 @@ def bring_jobs(stack: Stack, wish: Wish, was_running: bool, note: Note) -> Up:
     """
     rest = Flink(stack.rest, stack.prefix)
     try:
-        there = rest.jobs()
+        there = rest.jobs_that_stay(JOBS_TIMEOUT_S)
     except FlinkAwayError as error:
         raise ConfigError(f"{error}; say `tradeflow up` again") from None
     for job in there:

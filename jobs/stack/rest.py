@@ -9,6 +9,8 @@ from typing import Any, NamedTuple
 
 PATIENCE_S = 2.0
 METRICS_PAUSE_S = 0.4
+POLL_S = 0.3
+ENDING = ("CANCELLING", "FAILING")
 GONE = ("FINISHED", "CANCELED", "FAILED", "SUSPENDED")
 MILLISECONDS = 1000.0
 
@@ -89,6 +91,15 @@ class Flink(NamedTuple):
                 name = job["name"].removeprefix(self.prefix)
                 found.append(Job(job["jid"], name, job["state"], is_working))
         return sorted(found, key=lambda job: (job.name, job.job_id))
+
+    def jobs_that_stay(self, wait_s: float) -> list[Job]:
+        """The same, once those that are about to end have ended, or so much time is over."""
+        deadline = time.monotonic() + wait_s
+        found = self.jobs()
+        while any(job.state in ENDING for job in found) and time.monotonic() < deadline:
+            time.sleep(POLL_S)
+            found = self.jobs()
+        return found
 
     def slots(self) -> int:
         """Slots of all TaskManagers that have reported."""

@@ -7,6 +7,7 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
 import time
 import urllib.request
 from collections.abc import Iterator
@@ -17,6 +18,7 @@ import pytest
 
 from jobs.stack import control, names, processes
 from jobs.stack.ending import down
+from jobs.stack.rest import Flink
 from jobs.stack.state import Stack, read
 from jobs.store import reading
 from jobs.store.client import Client, Writing, open_client
@@ -156,6 +158,26 @@ def test_a_second_up_changes_nothing(folder: Path) -> None:
         control.up(config(**{"accounts.main.fee_bps": 1}), folder, WISH)
     with pytest.raises(ConfigError, match="holds the run"):
         control.up(config(**{"run.id": "other"}), folder, WISH)
+
+
+def test_a_job_that_is_about_to_end_is_started_again(folder: Path) -> None:
+    stack = control.up(config(), folder, WISH).stack
+    work(stack)
+    flink = Flink(stack.rest, stack.prefix)
+    (job, _) = flink.jobs()
+    now = read(folder)
+    assert now is not None
+    (worker,) = [one.pid for one in now.processes if one.name == "taskmanager-0"]
+    assert worker is not None
+    os.kill(worker, signal.SIGSTOP)
+    try:
+        flink.cancel(job.job_id)
+        threading.Timer(4, os.kill, (worker, signal.SIGCONT)).start()
+        again = control.up(config(), folder, WISH)
+    finally:
+        os.kill(worker, signal.SIGCONT)
+    assert (list(again.submitted), again.problems) == ([job.name], [])
+    work(again.stack)
 
 
 def test_a_job_that_can_not_be_submitted_is_told(folder: Path) -> None:
