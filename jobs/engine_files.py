@@ -61,9 +61,12 @@ def book_fills(
 ) -> Booked:
     """Applies fills in the order of events, whatever order they come in; copies are counted.
 
-    `memory` is empty and holds, while this runs, when each pair of the last `ttl_ms` was applied.
+    `memory` is empty and holds, while this runs, when each pair of the last `ttl_ms` was applied;
+    of those that come more than once, as nobody asks for the others.
     """
     ordered = sorted(fills, key=fill_order)
+    names = [_pair(fill) for fill in ordered]
+    copied = {name for name, times in Counter(names).items() if times > 1}
     seen: MutableMapping[str, str] = {} if memory is None else memory
     states: dict[Key, EngineState] = {}
     matches: list[Match] = []
@@ -71,17 +74,19 @@ def book_fills(
     oldest = 0  # the first fill that may be remembered
     for number, fill in enumerate(ordered):
         while ordered[oldest].ts < fill.ts - ttl_ms:
-            if applied[oldest]:
-                del seen[_pair(ordered[oldest])]
+            if applied[oldest] and names[oldest] in copied:
+                del seen[names[oldest]]
             oldest += 1
-        name, key = _pair(fill), (fill.account_id, fill.strategy_id, fill.symbol)
+        key = (fill.account_id, fill.strategy_id, fill.symbol)
         state = states.get(key, engine.EMPTY)
-        known = seen.get(name)
+        is_copied = names[number] in copied
+        known = seen.get(names[number]) if is_copied else None
         found = engine.verdict(state, fill, None if known is None else int(known), ttl_ms)
         if found is not Verdict.APPLY:
             continue
         applied[number] = True
-        seen[name] = str(fill.ts)
+        if is_copied:
+            seen[names[number]] = str(fill.ts)
         states[key], booked = engine.apply(state, fill, quote(fill.symbol))
         matches.extend(booked.matches)
     return Booked(matches, states, len(ordered) - sum(applied))
