@@ -7,15 +7,24 @@ shows a map that it casts to text as `{name=value, ...}`.
 import json
 from collections.abc import Mapping
 from decimal import Decimal
+from typing import Any, NamedTuple
 
 from schemas.table import Column, Table, Type
 from udfs.errors import ContractError
-from udfs.money import plain_text, units
+from udfs.money import plain_text, plain_units, units
 
 Value = str | int | float | bool | None
 Values = tuple[Value, ...]
-_PLAIN = frozenset({str, int, float, bool})
-_Codec = tuple[tuple[str, bool, Column], ...]  # name, whether plain values stay as they are
+_PLAIN = frozenset({str, int, float, bool, type(None)})
+
+
+class _Codec(NamedTuple):
+    """A table's columns by name, and which of them are made texts, by number."""
+
+    names: tuple[str, ...]
+    texts: tuple[tuple[int, Column], ...]
+
+
 # Asked for each row. A table is told by where it lies, as its own hash goes through all columns.
 _CODECS: dict[int, tuple[Table, _Codec]] = {}
 
@@ -24,19 +33,25 @@ def encode(table: Table, row: Mapping[str, object]) -> Values:
     """A row by column name as the store's values; columns that are not there are null."""
     held = _CODECS.get(id(table))
     codec = _codec(table) if held is None else held[1]
-    values: list[Value] = []
-    for name, is_plain, column in codec:
-        value = row.get(name)
-        if value is None or (is_plain and type(value) in _PLAIN):
-            values.append(value)  # type: ignore[arg-type]
-        else:
-            values.append(_encoded(column, value))
+    values: list[Any] = list(map(row.get, codec.names))
+    for at, column in codec.texts:
+        value = values[at]
+        if value is not None:
+            values[at] = _text(column, value)
+    if not _PLAIN.issuperset(map(type, values)):
+        for name, value in zip(codec.names, values, strict=True):
+            if not isinstance(value, str | int | float | bool | None):
+                raise ContractError(f"{name}: {value!r} is no value of a row")
     return tuple(values)
 
 
 def _codec(table: Table) -> _Codec:
     texts = (Type.DECIMAL, Type.MAP_DECIMAL)
-    made = tuple((column.name, column.type not in texts, column) for column in table.stored)
+    numbered = enumerate(table.stored)
+    made = _Codec(
+        tuple(column.name for column in table.stored),
+        tuple((at, column) for at, column in numbered if column.type in texts),
+    )
     _CODECS[id(table)] = (table, made)
     return made
 
@@ -46,25 +61,21 @@ def key_values(table: Table, row: Mapping[str, object]) -> Values:
     return encode(table, {name: row[name] for name in table.key})
 
 
-def _encoded(column: Column, value: object) -> Value:
+def _text(column: Column, value: object) -> str:
     if column.type is Type.DECIMAL:
         return decimal_text(value)
-    if column.type is Type.MAP_DECIMAL:
-        if value == "{}":
-            return ""
-        held = json.loads(str(value))
-        return ",".join(f"{name}={held[name]}" for name in sorted(held))
-    if isinstance(value, str | int | float | bool):
-        return value
-    raise ContractError(f"{column.name}: {value!r} is no value of a row")
+    if value == "{}":
+        return ""
+    held = json.loads(str(value))
+    return ",".join(f"{name}={held[name]}" for name in sorted(held))
 
 
 def decimal_text(value: object) -> str:
     """A Decimal, or an amount in units of 10^-18, as plain text."""
-    if isinstance(value, Decimal):
-        return format(value, "f")
     if isinstance(value, int):
         return plain_text(value)
+    if isinstance(value, Decimal):
+        return format(value, "f")
     raise ContractError(f"{value!r} is no amount")
 
 
@@ -84,4 +95,5 @@ def parse_features(text: str) -> dict[str, float]:
 
 def amount(value: Value) -> int:
     """A decimal's text in units of 10^-18; 0 of any spelling is 0."""
-    return units(value)
+    plain = plain_units(value) if isinstance(value, str) else None
+    return units(value) if plain is None else plain

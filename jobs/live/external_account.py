@@ -79,7 +79,7 @@ class ExternalAccount:
 
     def arrive(self, values: Values, now_ms: int) -> list[Row]:
         """A report."""
-        texts = (None if value is None else str(value) for value in values)
+        texts = [value if value is None else str(value) for value in values]
         return self._take(dict(zip(REPORT_COLUMNS, texts, strict=True)), now_ms, False)
 
     def order(self, order_id: str, strategy_id: str, now_ms: int) -> list[Row]:

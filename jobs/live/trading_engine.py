@@ -60,6 +60,7 @@ NAME = "engine"
 STATE_VERSION = 1
 BROKER = ("broker", INSTANCE)
 REPORTS, ORDERS, APPLIED = range(3)
+STRATEGY, SYMBOL = map(REPORT_COLUMNS.index, ("strategy_id", "symbol"))
 # Patience for ever would never book a fill that nobody promises to be the last.
 EXTERNAL_PATIENCE_MS = 5_000
 
@@ -148,11 +149,10 @@ def stage(plan: RunPlan, patience_ms: int | None, journal: Journal = no_journal)
 
 def keys(values: Values, paper: frozenset[str]) -> list[str]:
     """Whose report it is."""
-    report = dict(zip(REPORT_COLUMNS, values, strict=True))
-    account = str(report["account_id"])
+    account = str(values[0])
     if account not in paper:
         return [account]
-    return [SEPARATOR.join((account, str(report["strategy_id"]), str(report["symbol"])))]
+    return [SEPARATOR.join((account, str(values[STRATEGY]), str(values[SYMBOL])))]
 
 
 def account_of(values: Values) -> str:
