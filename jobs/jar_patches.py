@@ -23,9 +23,6 @@ process for that. jobs/live/pulse.py does the same for Python's part.
 The connector refuses to write a first_row table without a shuffle by bucket before it, as rows of a
 key must come from one task. Here they do: a key of a table belongs to one key of the stage's work.
 
-PyFlink in thread mode fills one row of Java's again and again, so an array of rows has the last one
-many times. Now each row is one of its own.
-
 The reporter listens on all interfaces, and has no setting for it. Now it listens on loopback,
 unless Java's property tradeflow.metrics.host names another address (a container's must be reached).
 
@@ -106,8 +103,6 @@ _KAFKA_ERROR = f"{KAFKA_CLIENT}.common.KafkaException"
 # A key of a table belongs to one key of work, so to one task.
 _TRUST = "if (true) return;"
 
-_OWN_ROW = "if ($_ != null) $_ = org.apache.flink.types.Row.copy($_);"
-
 _LOOPBACK = """
 $1 = new java.net.InetSocketAddress(
     System.getProperty("tradeflow.metrics.host", "127.0.0.1"), $1.getPort());
@@ -115,21 +110,16 @@ $1 = new java.net.InetSocketAddress(
 _FIRST_NAME = r'$1 = $1.split("\\[\\d+\\]| -> ", 2)[0];'
 
 # Constructors are named by the types of their arguments, so are methods where a name is not enough.
-_TO_ROW = "toInternal([Ljava/lang/Object;)Lorg/apache/flink/types/Row;"
 _SERVER_OF_ADDRESS = "(Ljava/net/InetSocketAddress;Lio/prometheus/client/CollectorRegistry;Z)V"
 
 
 class Patch(NamedTuple):
-    """The jar that is changed, the name of the one that is made, and what changes by class.
-
-    `is_installed`: the jar comes with the package apache-flink, not by `make jars`.
-    """
+    """The jar that is changed, the name of the one that is made, and what changes by class."""
 
     version: str
     theirs: str
     ours: str
     changes: Mapping[str, tuple[Change, ...]]
-    is_installed: bool = False
 
 
 CONNECTOR = Patch(
@@ -189,19 +179,8 @@ REPORTER = Patch(
         ),
     },
 )
-PYTHON = Patch(
-    FLINK,
-    f"opt/flink-python-{FLINK}.jar",
-    "a-flink-python.jar",
-    {
-        "org.apache.flink.streaming.api.utils.PythonTypeUtils$RowDataConverter": (
-            Change(_TO_ROW, _OWN_ROW),
-        ),
-    },
-    is_installed=True,
-)
 # Those of Flink's processes; the server's classes must not be seen there.
-FLINK_PATCHES = (CONNECTOR, KAFKA, REPORTER, PYTHON)
+FLINK_PATCHES = (CONNECTOR, KAFKA, REPORTER)
 PATCHES = (*FLINK_PATCHES, SERVER)
 
 
@@ -232,7 +211,7 @@ def there(jar: Path) -> Path:
 
 
 def _theirs(folder: Path, one: Patch) -> Path:
-    return there((jvm.flink_home() if one.is_installed else folder) / one.theirs)
+    return there(folder / one.theirs)
 
 
 def _make(folder: Path, one: Patch, java: Any) -> None:

@@ -18,6 +18,9 @@ _ROW = "org.apache.flink.types.Row"
 _FUNCTIONS = "org.apache.flink.api.common.functions"
 _STATE = "org.apache.flink.runtime.state"
 _OPERATORS = "org.apache.flink.streaming.api.operators"
+_JACKSON = "org.apache.flink.shaded.jackson2.com.fasterxml.jackson"
+# Kinds of a row's values, as `tradeflow.Rows` is told of them.
+STRING, BIGINT, INT, DOUBLE, BOOLEAN = "SLIDB"
 GATHERED = 500  # values that go on together at most
 GONE = "-"  # behind the fields of a row that is no more
 
@@ -157,15 +160,47 @@ public static void update(Object backend, Object state, Object values) {
 """,
     ),
 )
-# The values of an array, one by one.
-EACH = Own(
-    "tradeflow.Each",
+# Rows from a text, JSON [[whether it is gone, values...], ...], by the kinds of their
+# columns: Python writes it sooner than it hands over each value.
+ROWS = Own(
+    "tradeflow.Rows",
     interfaces=(f"{_FUNCTIONS}.FlatMapFunction",),
+    constructor="public Rows(String kinds) { this.kinds = kinds; }",
+    fields=(
+        "private final String kinds;",
+        f"private static final {_JACKSON}.databind.ObjectMapper JSON = "
+        f"new {_JACKSON}.databind.ObjectMapper().configure("
+        f"{_JACKSON}.core.JsonParser$Feature.ALLOW_NON_NUMERIC_NUMBERS, true);",
+    ),
     methods=(
+        f"""
+private static Object value(char kind, Object value) {{
+    if (value == null) return null;
+    if (kind == '{DOUBLE}') return Double.valueOf(((Number) value).doubleValue());
+    if (kind == '{BOOLEAN}') return (Boolean) value;
+    if (kind == '{STRING}') return (String) value;
+    if (!(value instanceof Integer || value instanceof Long))
+        throw new IllegalArgumentException(value + " is no whole number that fits");
+    if (kind == '{BIGINT}') return Long.valueOf(((Number) value).longValue());
+    return (Integer) value;
+}}
+""",
+        f"""
+private {_ROW} row(java.util.List values) {{
+    {_ROW}Kind kind = {_ROW}Kind.INSERT;
+    if (((Boolean) values.get(0)).booleanValue()) kind = {_ROW}Kind.DELETE;
+    {_ROW} row = {_ROW}.withPositions(kind, kinds.length());
+    for (int at = 0; at < kinds.length(); at++) {{
+        row.setField(at, value(kinds.charAt(at), values.get(at + 1)));
+    }}
+    return row;
+}}
+""",
         """
-public void flatMap(Object values, org.apache.flink.util.Collector out) {
-    Object[] each = (Object[]) values;
-    for (int at = 0; at < each.length; at++) out.collect(each[at]);
+public void flatMap(Object text, org.apache.flink.util.Collector out) {
+    Object rows = JSON.readValue((String) text, java.util.List.class);
+    java.util.Iterator each = ((java.util.List) rows).iterator();
+    while (each.hasNext()) out.collect(row((java.util.List) each.next()));
 }
 """,
     ),
@@ -174,7 +209,7 @@ public void flatMap(Object values, org.apache.flink.util.Collector out) {
 
 def make(java: Any, pool: Any, jar: Path) -> None:
     """Write the jar; `java` has Javassist's classes, `pool` those that ours refer to."""
-    write(jar, ((own.name, _made(java, pool, own)) for own in (PULSE, GATHER, KEYS, EACH)))
+    write(jar, ((own.name, _made(java, pool, own)) for own in (PULSE, GATHER, KEYS, ROWS)))
 
 
 def write(jar: Path, classes: Iterable[tuple[str, bytes]]) -> None:

@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 import pyarrow as pa
 
 from jobs.live.order import Gap, Order, ToTell, ToWork
+from jobs.live.sent import Sent, joined
 from jobs.live.stage import Bundle, Input, Memory, Stage
 from jobs.live.tell import Tell, Told
 from schemas.codec import encode
@@ -98,11 +99,13 @@ class Node:
         start = self.read[number]
         rows = log[start : start + pick.randint(1, 40)]
         self.read[number] += len(rows)
+        sent: list[Sent] = []
         for row in rows:
             if progress:
-                self._progress(row, now_ms)
+                sent += self._progress(row, now_ms)
             elif keeps(self.stage.inputs[number], row):
-                self._row(number, row, now_ms)
+                sent += self._row(number, row, now_ms)
+        self._do(sent, now_ms)
         self._do(self.order.expired(now_ms, now_ms), now_ms)
         for key in [key for key, at in self.wakes.items() if at <= now_ms]:
             del self.wakes[key]
@@ -120,27 +123,23 @@ class Node:
         for row in rows:
             self.tables.write(*row)
 
-    def _progress(self, row: Row, now_ms: int) -> None:
+    def _progress(self, row: Row, now_ms: int) -> list[Sent]:
+        sent: list[Sent] = []
         for one in self.stage.upstreams:
             if (one.stage, one.instance) == (row["stage"], row["instance"]):
                 name = (one.stage, one.instance)
-                self._do(
-                    self.order.progress(row["ts"] + one.lag_ms, name, row["rows"], now_ms), now_ms
-                )
+                sent += self.order.progress(row["ts"] + one.lag_ms, name, row["rows"], now_ms)
+        return sent
 
-    def _row(self, number: int, row: Row, now_ms: int) -> None:
+    def _row(self, number: int, row: Row, now_ms: int) -> list[Sent]:
         given = self.stage.inputs[number]
         values = tuple(row[name] for name in given.columns)
         row_id = "\x1f".join(str(row[name]) for name in given.table.key)
-        self._do(
-            self.order.row(
-                number, row[given.ts] + given.lag_ms, row_id, values, now_ms, ENDED in row
-            ),
-            now_ms,
-        )
+        tick = row[given.ts] + given.lag_ms
+        return self.order.row(number, tick, row_id, values, now_ms, ENDED in row)
 
-    def _do(self, sent: Iterable[Any], now_ms: int) -> None:
-        for one in sent:
+    def _do(self, sent: Iterable[Sent], now_ms: int) -> None:
+        for one in joined(sent):
             if isinstance(one, ToWork):
                 self._work(one, now_ms)
             elif isinstance(one, ToTell):

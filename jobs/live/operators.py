@@ -8,7 +8,8 @@ work (a key each, any parallelism) calls the stage -> rows of tables by side out
 tell (one key) writes progress once all of a tick is worked
 
 Each gets lists of what came while it worked, as tradeflow.Gather of jobs/java_classes.py gathers
-it, and hands on lists: a call between Java and Python costs more than most of what it is for.
+it, and hands on rows as one text that tradeflow.Rows reads: a call between Java and Python costs
+more than most of what it is for, and so does each value that is handed over.
 
 State: all of it text, bytes and numbers, with a version inside. order and tell: a map "kept" of
 theirs (jobs/live/shelf.py), and order's "seen" (jobs/live/seen.py). work: "state", one byte of
@@ -20,12 +21,11 @@ import gc
 import json
 import sys
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import chain
 from typing import Any
 
-from pyflink.common import Row, RowKind, Time, Types
-from pyflink.common.typeinfo import RowTypeInfo, TypeInformation
+from pyflink.common import Time, Types
 from pyflink.datastream import KeyedProcessFunction, OutputTag, RuntimeContext
 from pyflink.datastream.state import (
     MapStateDescriptor,
@@ -37,11 +37,12 @@ from jobs.code import check_code, client_code
 from jobs.java_classes import GONE
 from jobs.live import order, stage, tell
 from jobs.live.pulse import pulse
+from jobs.live.sent import joined
 from jobs.live.sql import PROGRESS, reader
-from jobs.live.stage import Arrived, Bundle, Memory, Stage, Worked
+from jobs.live.stage import Arrived, Bundle, Memory, Stage, Value, Worked
 from jobs.stored import Keyed, Keys, Later
 from schemas.ops import PROGRESS_GAPS
-from schemas.table import Kind, Table, Type
+from schemas.table import Kind, Table
 from udfs.errors import InvariantError
 
 VERSION = 1
@@ -55,13 +56,8 @@ SWITCH_S = 0.00005
 GARBAGE_OBJECTS = 20_000
 
 Make = Callable[[], Stage]
-Out = tuple[OutputTag, list[Row]] | list[Row] | str
-ROW_TYPES: dict[Type, Callable[[], TypeInformation]] = {
-    Type.BIGINT: Types.LONG,
-    Type.INT: Types.INT,
-    Type.DOUBLE: Types.DOUBLE,
-    Type.BOOLEAN: Types.BOOLEAN,
-}
+Out = tuple[OutputTag, str] | str
+_JSON = json.JSONEncoder(separators=(",", ":")).encode
 
 
 def uid(operator: str, mode: str) -> str:
@@ -69,16 +65,14 @@ def uid(operator: str, mode: str) -> str:
     return f"{operator}-{mode}"
 
 
-def row_type(table: Table) -> RowTypeInfo:
-    """Flink's type of the table's new rows. New each time: it can't be pickled once it was used."""
-    columns = table.stored
-    kinds = [ROW_TYPES.get(column.type, Types.STRING)() for column in columns]
-    return Types.ROW_NAMED([column.name for column in columns], kinds)
+def rows_text(rows: Iterable[Sequence[Value]]) -> str:
+    """New rows of a table as `tradeflow.Rows` reads them."""
+    return _JSON([(False, *values) for values in rows])
 
 
 def output_tag(table: Table) -> OutputTag:
-    """The side output of the table's rows, some at a time; likewise new each time."""
-    return OutputTag(table.name, Types.OBJECT_ARRAY(row_type(table)))
+    """The side output of the table's rows, as texts."""
+    return OutputTag(table.name, Types.STRING())
 
 
 def now_ms() -> int:
@@ -185,21 +179,21 @@ class OrderOperator(KeyedProcessFunction):  # type: ignore[misc]
         self._seen.flush()
         self._set_timer(ctx)
         messages, gaps = [], []
-        for one in sent:
+        for one in joined(sent):
             if isinstance(one, order.ToWork):
                 # The key once more: a list of messages is for several.
                 text = json.dumps([one.key, one.tick, one.since_ms, one.rows])
-                messages.append(Row(one.key, text))
+                messages.append((one.key, text))
             elif isinstance(one, order.ToTell):
                 text = json.dumps([TO_TELL, one.tick, one.bundles, {}])
-                messages.append(Row(TO_TELL, text))
+                messages.append((TO_TELL, text))
             else:
                 gap = (self._stage.name, one.instance, one.ts, one.missing, one.waited_ms)
-                gaps.append(Row(*gap))
+                gaps.append(gap)
         if gaps:
-            yield self._gaps, gaps
+            yield self._gaps, rows_text(gaps)
         if messages:
-            yield messages
+            yield rows_text(messages)
 
 
 class WorkOperator(KeyedProcessFunction):  # type: ignore[misc]
@@ -219,10 +213,6 @@ class WorkOperator(KeyedProcessFunction):  # type: ignore[misc]
         check_code(self._code)
         _share_interpreter()
         self._stage = self._make()
-        self._doubles = [
-            [at for at, one in enumerate(table.stored) if one.type is Type.DOUBLE]
-            for table in self._stage.outputs
-        ]
         state = runtime_context.get_state(ValueStateDescriptor(STATE, Types.PICKLED_BYTE_ARRAY()))
         backend = runtime_context.get_keyed_state_backend()._keyed_state_backend
         self._keys = Keys(backend, state)
@@ -290,24 +280,15 @@ class WorkOperator(KeyedProcessFunction):  # type: ignore[misc]
 
     def _rows(self, rows: Sequence[stage.Row]) -> Iterator[Out]:
         """Those of a table with one call into Java."""
-        by_table: dict[int, list[Row]] = {}
+        by_table: dict[int, list[tuple[Value, ...]]] = {}
         for row in rows:
-            by_table.setdefault(row.table, []).append(self._row(row))
-        for table, some in by_table.items():
+            by_table.setdefault(row.table, []).append((row.delete, *row.values))
+        for number, some in by_table.items():
+            table = self._stage.outputs[number]
+            if table.kind is not Kind.LATEST and any(gone for gone, *_ in some):
+                raise InvariantError(f"{table.name} is a history: its rows are never deleted")
             self._pulse.check(self._stops)
-            yield self._tags[table], some
-
-    def _row(self, row: stage.Row) -> Row:
-        table = self._stage.outputs[row.table]
-        values = list(row.values)
-        for at in self._doubles[row.table]:
-            if values[at] is not None:
-                values[at] = float(values[at])  # type: ignore[arg-type]
-        if not row.delete:
-            return Row(*values)
-        if table.kind is not Kind.LATEST:
-            raise InvariantError(f"{table.name} is a history: its rows are never deleted")
-        return Row.of_kind(RowKind.DELETE, *values)
+            yield self._tags[number], _JSON(some)
 
 
 def _counts(worked: Worked) -> dict[str, int]:
@@ -352,7 +333,7 @@ class TellOperator(KeyedProcessFunction):  # type: ignore[misc]
 
     def process_element(
         self, value: Sequence[str], ctx: KeyedProcessFunction.Context
-    ) -> Iterator[Row]:
+    ) -> Iterator[str]:
         """Ticks that were released, and bundles that were worked."""
         if self._tell is None:
             self._tell = tell.Tell(self._stage, self._kept)
@@ -363,5 +344,5 @@ class TellOperator(KeyedProcessFunction):  # type: ignore[misc]
             else:
                 told += self._tell.expect(tick, bundles)
         self._kept.flush()
-        for one in told:
-            yield Row(self._stage.name, one.instance, one.tick, one.rows)
+        if told:
+            yield rows_text((self._stage.name, *one) for one in told)

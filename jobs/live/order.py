@@ -8,22 +8,21 @@ where a row comes late: it may be a repeat.
 
 import json
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
-from jobs.live.loose import LOOSE, Loose
 from jobs.live.seen import Seen
 from jobs.live.sent import Gap, Sent, ToTell, ToWork
 from jobs.live.shelf import BOOK, Kept, Shelf, check_version
 from jobs.live.stage import Arrived, Stage, Upstream, Values
 from udfs.errors import InvariantError
 
-VERSION = 2
+VERSION = 3
 QUIET_MS = 100
 START_FACTOR = 6  # after a start others may be starting, too: so many times the patience
 # Kinds of entries: a row of a tick, how many were promised to it, one that was handed on before
-# but counts for it, one that goes with the next tick. Those of jobs/live/loose.py lie beside them.
+# but counts for it, one that goes with the next tick.
 ROW, DUE, SEEN, NEXT = "row", "due", "seen", "next"
 Name = tuple[str, str]  # stage and instance
 
@@ -72,18 +71,11 @@ class Order:
         self._next: dict[str, tuple[int, Arrived]] = {}
         self._next_places: list[str] = []
         self._handed = 0  # the arrival up to which rows were handed on
-        self._loose = Loose(0)
-        self._told = 0  # of the loose rows, as the book says it
         self._kept_ms = 0
         self._load_book()
         self._shelf = Shelf(kept)
-        loose: list[tuple[list[Any], str]] = []
         for place, entry in self._shelf.load(self._is_over):
-            if entry[0] == LOOSE:
-                loose.append((entry, place))
-            else:
-                self._load(place, entry)
-        self._loose.load(loose)
+            self._load(place, entry)
         self._since_ms = self._kept_ms
 
     def row(
@@ -101,9 +93,8 @@ class Order:
         counted_by = given.instance(values)
         if counted_by is None:
             self._now(now_ms)
-            return self._pass(
-                self._loose.take(Arrived(number, values, ended=ended), now_ms, self._shelf)
-            )
+            rows = (Arrived(number, values, ended=ended),)
+            return [ToWork(key, None, rows, self._since_ms) for key in given.keys(values)]
         self._heard[counted_by] = now_ms
         late = self._released is not None and tick <= self._released
         if self._is_repeat(number, tick, row_id, late):
@@ -117,17 +108,6 @@ class Order:
         held = [number, row_id, self._arrivals, late, counted_by, values]
         self._put(tick, [ROW, tick, *held])
         return [] if late else self._release(now_ms)
-
-    def _pass(self, rows: Sequence[Arrived]) -> list[Sent]:
-        """Rows that arrival decides to their keys."""
-        if self._loose.told > self._told:
-            self._keep_book()
-        by_key: dict[str, list[Arrived]] = {}
-        for arrived in rows:
-            for key in self._stage.inputs[arrived.input].keys(arrived.values):
-                by_key.setdefault(key, []).append(arrived)
-        since = self._since_ms
-        return [ToWork(key, None, tuple(some), since) for key, some in by_key.items()]
 
     def _next_row(
         self, arrived: Arrived, tick: int, row_id: str, counted_by: Name, now_ms: int
@@ -178,14 +158,7 @@ class Order:
         return self._release(now_ms)
 
     def wait_until(self) -> int | None:
-        """The wall clock at which `expired` has something to do; None where nothing is waited for.
-
-        That is when patience ends, or rows have been gathered for long enough.
-        """
-        ends = (self._patience_until(), self._loose.until())
-        return min((end for end in ends if end is not None), default=None)
-
-    def _patience_until(self) -> int | None:
+        """The wall clock at which patience ends; None where nothing is waited for."""
         if self._waiting_since is None or self._stage.patience_ms is None:
             return None
         if self._quiet is not None:
@@ -198,19 +171,15 @@ class Order:
         return until
 
     def expired(self, now_ms: int, idle_ms: int) -> list[Sent]:
-        """What was gathered; go on without those that are missing, if patience has ended by now.
+        """Go on without those that are missing, if patience has ended by now.
 
         While there is a backlog, those that are missing may be in it. So between two calls some
         QUIET_MS apart nothing at all must have come, and half that time must have been spent on
         waiting for input: `idle_ms` is all such time so far. Time in which nothing can be taken
         in, because those who get what was released are behind, does not count.
         """
-        gathered = self._pass(self._loose.due(now_ms, self._shelf))
-        return [*gathered, *self._give_up(now_ms, idle_ms)]
-
-    def _give_up(self, now_ms: int, idle_ms: int) -> list[Sent]:
         self._wait(now_ms)  # what was kept says nothing of waiting
-        until = self._patience_until()
+        until = self.wait_until()
         if until is None or now_ms < until or self._waiting_since is None:
             return []
         if self._quiet is None or idle_ms - self._quiet[1] < QUIET_MS // 2:
@@ -323,9 +292,8 @@ class Order:
         self._tick(tick).places.append(self._shelf.put(entry))
 
     def _keep_book(self) -> None:
-        self._told = self._loose.told
         book = [VERSION, self._stage.name, self._start, self._released, sorted(self._absent)]
-        self._kept[BOOK] = json.dumps([*book, self._kept_ms, self._handed, self._loose.told])
+        self._kept[BOOK] = json.dumps([*book, self._kept_ms, self._handed])
 
     def _load_book(self) -> None:
         """What was kept of the whole; InvariantError where another version kept it."""
@@ -333,10 +301,7 @@ class Order:
             return
         version, name, *rest = json.loads(self._kept[BOOK])
         check_version(self._stage.name, VERSION, version, name)
-        # Books that were kept before rows were gathered end here.
-        self._start, self._released, absent, self._kept_ms, self._handed, *told = rest
-        self._loose = Loose(told[0] if told else 0)
-        self._told = self._loose.told
+        self._start, self._released, absent, self._kept_ms, self._handed = rest
         self._absent = {(stage, instance) for stage, instance in absent}
         self._arrivals = self._handed
 
@@ -345,8 +310,6 @@ class Order:
         kind, number, *_ = entry
         if kind == NEXT:
             return bool(number <= self._handed)
-        if kind == LOOSE:
-            return bool(number <= self._loose.told)
         return self._released is not None and number <= self._released
 
     def _load(self, place: str, entry: list[Any]) -> None:

@@ -6,7 +6,7 @@ Workers import this code from the path of the cluster's Python, and refuse to ru
 the client's.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 from py4j.java_gateway import JavaObject
@@ -16,6 +16,7 @@ from pyflink.java_gateway import get_gateway
 from pyflink.table import DataTypes, Schema, StatementSet, StreamTableEnvironment
 from pyflink.table import Table as FlinkTable
 
+from jobs import java_classes
 from jobs.live import kafka_tables, sql
 from jobs.live.operators import (
     ORDER,
@@ -26,7 +27,6 @@ from jobs.live.operators import (
     TellOperator,
     WorkOperator,
     output_tag,
-    row_type,
     uid,
 )
 from jobs.live.stage import Stage
@@ -43,6 +43,15 @@ SQL_TYPES = {
     Type.DOUBLE: DataTypes.DOUBLE,
     Type.BOOLEAN: DataTypes.BOOLEAN,
 }
+
+# Flink's types of values, and Java's names of them; of all others STRING.
+_KINDS: dict[Type, tuple[Callable[[], TypeInformation], str]] = {
+    Type.BIGINT: (Types.LONG, java_classes.BIGINT),
+    Type.INT: (Types.INT, java_classes.INT),
+    Type.DOUBLE: (Types.DOUBLE, java_classes.DOUBLE),
+    Type.BOOLEAN: (Types.BOOLEAN, java_classes.BOOLEAN),
+}
+_TEXT = (Types.STRING, java_classes.STRING)
 
 
 class Job(NamedTuple):
@@ -115,17 +124,17 @@ def define(
     query = sql.source_query(stage, place.kind, place.fetch_wait_ms)
     rows = tables.to_changelog_stream(tables.sql_query(query))
     message = Types.ROW([Types.STRING(), Types.STRING()])
-    ordered = _gathered(rows).process(OrderOperator(make), Types.OBJECT_ARRAY(message))
+    ordered = _gathered(rows).process(OrderOperator(make), Types.STRING())
     ordered.name(ORDER).uid(uid(ORDER, execution)).set_parallelism(1)
-    messages = _each(ordered._j_data_stream, message)
+    messages = _rows(ordered._j_data_stream, message, 2 * java_classes.STRING)
     worked = _gathered(messages, parallelism).process(WorkOperator(make), Types.STRING())
     worked.name(WORK).uid(uid(WORK, execution)).set_parallelism(parallelism)
-    told = _gathered(worked).process(TellOperator(make), row_type(PROGRESS))
+    told = _gathered(worked).process(TellOperator(make), Types.STRING())
     told.name(TELL).uid(uid(TELL, execution)).set_parallelism(1)
     inserts = tables.create_statement_set()
     for table in stage.outputs:
         _write(tables, inserts, _side_output(worked, table), table, place.kind)
-    _write(tables, inserts, told, PROGRESS, place.kind)
+    _write(tables, inserts, told._j_data_stream, PROGRESS, place.kind)
     gaps = _side_output(ordered, PROGRESS_GAPS)
     _write(tables, inserts, gaps, PROGRESS_GAPS, place.kind)
     inserts.attach_as_datastream()
@@ -156,27 +165,37 @@ def _gathered(values: DataStream, parallelism: int | None = None) -> KeyedStream
     return KeyedStream(keyed, texts, DataStream(made))
 
 
-def _side_output(stream: DataStream, table: Table) -> DataStream:
-    """The rows that an operator tagged. PyFlink's own function adds a Python operator to it."""
-    some = stream._j_data_stream.getSideOutput(output_tag(table).get_java_output_tag())
-    return _each(some, row_type(table))
+def _side_output(stream: DataStream, table: Table) -> JavaObject:
+    """The texts that an operator tagged. PyFlink's own function adds a Python operator to it."""
+    return stream._j_data_stream.getSideOutput(output_tag(table).get_java_output_tag())
 
 
-def _each(lists: JavaObject, kind: TypeInformation) -> DataStream:
-    """The values of a stream of lists, in the same thread."""
-    each = get_gateway().jvm.tradeflow.Each()
-    values = lists.flatMap(each, kind.get_java_type_info())
-    return DataStream(values.setParallelism(lists.getParallelism()))
+def _rows(texts: JavaObject, kind: TypeInformation, kinds: str) -> DataStream:
+    """The rows of a stream of texts, in the same thread."""
+    read = get_gateway().jvm.tradeflow.Rows(kinds)
+    rows = texts.flatMap(read, kind.get_java_type_info())
+    return DataStream(rows.setParallelism(texts.getParallelism()))
+
+
+def _row_type(table: Table) -> TypeInformation:
+    """Flink's type of the table's new rows. New each time: it can't be pickled once it was used."""
+    kinds = [_KINDS.get(column.type, _TEXT)[0]() for column in table.stored]
+    return Types.ROW_NAMED([column.name for column in table.stored], kinds)
+
+
+def _row_kinds(table: Table) -> str:
+    """The same for `tradeflow.Rows` of jobs/java_classes.py."""
+    return "".join(_KINDS.get(column.type, _TEXT)[1] for column in table.stored)
 
 
 def _write(
     tables: StreamTableEnvironment,
     inserts: StatementSet,
-    rows: DataStream,
+    texts: JavaObject,
     table: Table,
     store: Store,
 ) -> None:
-    """Add the rows to the inserts, as upserts: plain streams would need a state to become so.
+    """Add the rows of texts to the inserts, as upserts: others would need a state to become so.
 
     A history in Kafka is appended to, and has no key.
     """
@@ -189,6 +208,7 @@ def _write(
         schema = schema.primary_key(*table.key)
     modes = get_gateway().jvm.org.apache.flink.table.connector.ChangelogMode
     mode = modes.insertOnly() if appended else modes.all()
+    rows = _rows(texts, _row_type(table), _row_kinds(table))
     changes = tables._j_tenv.fromChangelogStream(
         rows._j_data_stream, schema.build()._j_schema, mode
     )

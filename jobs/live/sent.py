@@ -1,5 +1,6 @@
 """What the order keeper hands on: to work, to tell, and of what it went on without."""
 
+from collections.abc import Iterable
 from typing import NamedTuple
 
 from jobs.live.stage import Arrived
@@ -34,3 +35,22 @@ class Gap(NamedTuple):
 
 
 Sent = ToWork | ToTell | Gap
+
+
+def joined(sent: Iterable[Sent]) -> list[Sent]:
+    """The same in fewer: rows without a tick for one key, with no tick of its between, are one."""
+    found: list[tuple[Sent, list[Arrived]]] = []
+    open_: dict[str, list[Arrived] | None] = {}  # rows of each key that more may join
+    for one in sent:
+        if not isinstance(one, ToWork):
+            found.append((one, []))
+            continue
+        rows = open_.get(one.key) if one.tick is None else None
+        if rows is None:
+            rows = []
+            found.append((one, rows))
+            open_[one.key] = rows if one.tick is None else None
+        rows += one.rows
+    return [
+        one._replace(rows=tuple(rows)) if isinstance(one, ToWork) else one for one, rows in found
+    ]

@@ -21,7 +21,6 @@ from schemas.signals import STRATEGY_SIGNAL_LATEST
 from schemas.table import Table, Type
 from udfs.errors import ConfigError
 
-FETCHED = [one for one in PATCHES if not one.is_installed]
 WAIT_MS = 20_000
 SOME: dict[Type, object] = {Type.STRING: "a", Type.BIGINT: 60_000, Type.DOUBLE: 1.5}
 
@@ -74,7 +73,7 @@ def test_the_same_jars_are_made_again(tmp_path: Path) -> None:
     assert (folder / java_classes.JAR).read_bytes() == (JARS / java_classes.JAR).read_bytes()
 
 
-@pytest.mark.parametrize("one", FETCHED, ids=[one.ours for one in FETCHED])
+@pytest.mark.parametrize("one", PATCHES, ids=[one.ours for one in PATCHES])
 def test_another_version_is_refused(tmp_path: Path, one: Patch) -> None:
     folder = copy(tmp_path)
     (folder / one.theirs).unlink()
@@ -101,7 +100,7 @@ def test_what_is_missing_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 def copy(folder: Path) -> Path:
     """A folder of the jars that are patched and of the tool."""
     made = folder / "jars"
-    for one in FETCHED:
+    for one in PATCHES:
         (made / one.theirs).parent.mkdir(parents=True, exist_ok=True)
         (made / one.theirs).symlink_to(JARS / one.theirs)
     shutil.copytree(JARS / "tools", made / "tools")

@@ -1,13 +1,17 @@
 """The order keeper of live stages: what is released when, also after it was started again."""
 
+import itertools
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from jobs.live.order import QUIET_MS, Gap, Order, ToTell, ToWork
 from jobs.live.seen import TICKS
+from jobs.live.sent import Sent, joined
 from jobs.live.shelf import SPARE
-from jobs.live.stage import Input, Stage, Upstream, Worked
+from jobs.live.stage import Arrived, Input, Stage, Upstream, Worked
 from schemas.market import PRICE_1M_HISTORY
 from udfs.errors import InvariantError
 
@@ -224,3 +228,29 @@ def test_another_state_is_refused() -> None:
     Order(stage(), kept, {}).progress(10, FEED, 0, 0)
     with pytest.raises(InvariantError, match="start from a savepoint that this code wrote"):
         Order(stage()._replace(name="other"), kept, {})
+
+
+ROWS = st.lists(st.builds(Arrived, st.integers(0, 9), st.just(())), max_size=2).map(tuple)
+SENT = st.lists(
+    st.one_of(
+        st.builds(ToWork, st.sampled_from("ab"), st.sampled_from([None, None, 10]), ROWS),
+        st.builds(ToTell, st.just(10), st.just(1)),
+    )
+)
+
+
+@given(SENT)
+def test_rows_without_a_tick_go_together(sent: list[Sent]) -> None:
+    fewer = joined(sent)
+    for key in "ab":
+        own = [
+            [one for one in some if isinstance(one, ToWork) and one.key == key]
+            for some in (sent, fewer)
+        ]
+        ticks = [[(one.tick, row) for one in some for row in one.rows] for some in own]
+        assert ticks[0] == ticks[1]
+        assert [one for one in own[0] if one.tick] == [one for one in own[1] if one.tick]
+        loose = [one.tick is None for one in own[1]]
+        assert (True, True) not in itertools.pairwise(loose)
+    told = [[one for one in some if isinstance(one, ToTell)] for some in (sent, fewer)]
+    assert told[0] == told[1]
