@@ -114,7 +114,7 @@ def fitting(amount: int) -> int:
 def plain_text(amount: int) -> str:
     """Units of 10^-18 as the shortest decimal text: `1500000000000000000` is `1.5`."""
     whole, rest = divmod(abs(amount), UNIT)
-    text = f"{whole}.{rest:018d}".rstrip("0") if rest else str(whole)
+    text = f"{whole}.{rest:0{DECIMALS}d}".rstrip("0") if rest else str(whole)
     return f"-{text}" if amount < 0 else text
 
 
